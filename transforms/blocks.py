@@ -21,9 +21,7 @@ PASSAGES = pa.schema(
         ("line", pa.int64()),
     ]  # then the corpus columns that were asked to pass through
 )
-QUERIES = pa.schema(
-    [("query_id", pa.string()), ("text", pa.string()), ("file", pa.int32()), ("line", pa.int64())]
-)
+QUERIES = pa.schema([("query_id", pa.string()), ("text", pa.string()), ("file", pa.int32()), ("line", pa.int64())])
 QRELS = pa.schema(
     [
         ("query_id", pa.string()),
@@ -44,10 +42,12 @@ class Block:
     Attributes:
         queries: one row a query, sorted by query id.
         candidates: one row a (query, passage); its ``query`` column is the row number in ``queries``.
+        texts: the passages' texts, where they travel with the block (see hydration); else no rows.
     """
 
     queries: pa.Table
     candidates: pa.Table
+    texts: pa.Table
 
 
 def table_to_bytes(table: pa.Table) -> bytes:
@@ -58,7 +58,7 @@ def table_to_bytes(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def table_from_bytes(data: bytes) -> pa.Table:
+def table_from_bytes(data: bytes | memoryview) -> pa.Table:
     """Read a table that ``table_to_bytes`` wrote."""
     with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
         return reader.read_all()
@@ -81,16 +81,20 @@ class TableCoder(beam.coders.Coder):
 
 
 class BlockCoder(beam.coders.Coder):
-    """Two Arrow IPC streams, the first preceded by its length in eight bytes."""
+    """A block's tables as Arrow IPC streams, each preceded by its length in eight bytes."""
 
     def encode(self, value: Block) -> bytes:
-        queries = table_to_bytes(value.queries)
-        return len(queries).to_bytes(8, "big") + queries + table_to_bytes(value.candidates)
+        streams = [table_to_bytes(table) for table in (value.queries, value.candidates, value.texts)]
+        return b"".join(part for stream in streams for part in (len(stream).to_bytes(8, "big"), stream))
 
     def decode(self, encoded: bytes) -> Block:
         view = memoryview(encoded)
-        end = 8 + int.from_bytes(view[:8], "big")
-        return Block(table_from_bytes(view[8:end]), table_from_bytes(view[end:]))
+        tables = []
+        while len(view):
+            end = 8 + int.from_bytes(view[:8], "big")
+            tables.append(table_from_bytes(view[8:end]))
+            view = view[end:]
+        return Block(*tables)
 
     def is_deterministic(self) -> bool:
         return False

@@ -1,0 +1,44 @@
+# make demo    set up, then mine hard negatives from a small data set that needs no download
+# make test    set up, then run the tests
+# make lint    set up, then check style and types
+# make venv    only set up: a virtual environment in .venv
+# make clean   remove builds, caches and the demo; the virtual environment stays
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
+
+venv: $(STAMP)
+
+# One call of pip, so that all requirements are resolved together. Newer than what it depends on: nothing to do.
+$(STAMP): requirements.txt requirements-dev.txt setup.py models/pyproject.toml models/hardneg_models/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "hardneg needs Python 3.11 or newer, and '$(PYTHON)' is not one. Name one, as in make PYTHON=python3.11 $(or $(MAKECMDGOALS),venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' can't make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt ./models --editable .
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p hardneg
+
+clean:
+	rm -rf demo build dist models/build *.egg-info models/*.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

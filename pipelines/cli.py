@@ -1,0 +1,162 @@
+"""`hardneg SUBCOMMAND`: the only module that parses arguments and prints."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+# Before transformers is imported: neither its advice nor its download bars belong in this program's output.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+# Beam warns of missing cloud libraries while it is imported.
+logging.getLogger().setLevel(logging.ERROR)
+
+import cyclopts
+from cyclopts import App, Parameter
+from pydantic import ValidationError
+from rich.console import Console
+
+from hardneg import __version__
+from hardneg.errors import HardnegError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+app = App(
+    name="hardneg",
+    version=__version__,
+    help="Denoised hard negatives for embedding models. Options of Apache Beam, the runner included, go after `--`.",
+    default_parameter=Parameter(negative=()),
+)
+_output = Console(soft_wrap=True, highlight=False)
+_log = Console(stderr=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 interrupted, 1 a bug."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:
+    """Run the command line; return the exit code."""
+    _quiet()
+    here, beam_args = _split(argv)
+    try:
+        app.config = _config_of(here)
+        command, bound, _ = app.parse_args(here, exit_on_error=False, print_error=False)
+        if command is _mine:
+            return _mine(*bound.args, **bound.kwargs, beam_args=beam_args)
+        result = command(*bound.args, **bound.kwargs)
+        return result if isinstance(result, int) else 0
+    except cyclopts.CycloptsError as error:
+        return _complain(_text_of(error))
+    except HardnegError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        _log.print(
+            "Interrupted. What was embedded and scored so far stays in the work folder; the same command goes on "
+            "from there."
+        )
+        return INTERRUPTED
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Split the arguments at the first ``--``: ours, then Beam's."""
+    if "--" not in argv:
+        return argv, []
+    place = argv.index("--")
+    return argv[:place], argv[place + 1 :]
+
+
+def _config_of(argv: list[str]) -> Any:
+    """Return the options of ``--config FILE`` for the parser; options on the command line win."""
+    from hardneg.pipelines.config import load_options
+
+    for place, arg in enumerate(argv):
+        name, _, value = arg.partition("=")
+        if name == "--config":
+            path = value or (argv[place + 1] if place + 1 < len(argv) else "")
+            return [cyclopts.config.Dict({"mine": load_options(path)})]
+    return []
+
+
+def _complain(message: str) -> int:
+    _log.print(f"hardneg: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return USER_ERROR
+
+
+def _text_of(error: cyclopts.CycloptsError) -> str:
+    from hardneg.pipelines.config import problems_of
+
+    cause = error.__cause__ or error.__context__
+    return problems_of(cause) if isinstance(cause, ValidationError) else str(error)
+
+
+def _quiet() -> None:
+    """Keep other libraries' chatter out; their warnings name things that our users cannot change."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    for name in ("apache_beam", "transformers", "sentence_transformers", "root"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+from hardneg.pipelines.config import MineConfig  # noqa: E402  (after the environment is set)
+
+
+@app.command(name="mine")
+def _mine(
+    *,
+    config_file: Annotated[
+        Path | None,
+        Parameter(name="--config", help="A TOML file of options, or a former run's manifest.json; options win."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        Parameter(help="Read and check the input, measure the models, print what a run would take, stop."),
+    ] = False,
+    config: Annotated[MineConfig, Parameter(name="*")],
+    beam_args: Annotated[list[str], Parameter(parse=False)],
+) -> int:
+    """Mine hard negatives: from a corpus, queries and known positives to Parquet triplets."""
+    from hardneg.pipelines import driver
+    from hardneg.pipelines.display import watching
+
+    if dry_run:
+        from hardneg.pipelines.estimate import estimate
+
+        with watching(config.work_folder, _log):
+            for line in estimate(config, beam_args):
+                _output.print(line)
+        return 0
+    for note in driver.notes(config):
+        _log.print(note)
+    with watching(config.work_folder, _log):
+        manifest = driver.mine(config, beam_args)
+    _report(config.output, manifest)
+    return 0
+
+
+def _report(output: str, manifest: dict[str, Any]) -> None:
+    counts = manifest["counts"]
+    queries, mined = counts.get("queries", 0), counts.get("mined", 0)
+    rows = sum(shard["rows"] for shard in manifest["shards"] if shard["name"].startswith("triplets/"))
+    retrieved, scored = counts.get("pairs_retrieved", 0), counts.get("pairs_scored", 0)
+    _output.print(
+        f"{rows:,} triplets of {queries:,} queries in {output} ({manifest['wall_seconds']:,.0f} s).\n"
+        f"{retrieved:,} pairs retrieved, {scored:,} scored; {mined:,} negatives mined; "
+        f"{counts.get('verdict_suspected_positive', 0):,} suspected positives left out; "
+        f"{counts.get('queries_short', 0):,} queries have fewer negatives than asked for."
+    )
+    if not rows:
+        _log.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
+
+
+if __name__ == "__main__":
+    main()

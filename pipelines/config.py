@@ -1,0 +1,307 @@
+"""What a mining run needs: typed, frozen, validated once, early; every problem is listed."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hardneg.errors import HardnegError
+from hardneg.transforms.fusion import Source
+from hardneg.transforms.input_plan import InputOptions
+from hardneg.transforms.model_files import ModelSpec
+from hardneg.transforms.scoring import Policy
+from hardneg.transforms.tokenization import TokenizerSpec
+
+_NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)", re.DOTALL)
+DEFAULT_DENSE = "dense"
+
+
+class MineConfig(BaseModel):
+    """The options of ``hardneg mine``; a field's name with dashes is its option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Input
+    input: str | None = Field(
+        None, description="A folder in the BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."
+    )
+    split: str | None = Field(None, description="Which qrels of --input to use.")
+    corpus: list[str] = Field([], description="Corpus files (Parquet, JSONL, TSV), paths or globs.")
+    queries: list[str] = Field([], description="Query files.")
+    qrels: list[str] = Field([], description="Judgements, in TREC's or in BEIR's form.")
+    pairs: list[str] = Field(
+        [], description="Files of anchors and positives; without --corpus the positives are the corpus."
+    )
+    id_column: str | None = Field(None, description="The corpus's id column, if it is not recognised.")
+    text_column: str | None = Field(None, description="The corpus's text column.")
+    title_column: str | None = Field(None, description="The corpus's title column.")
+    anchor_column: str | None = Field(None, description="The query text's column.")
+    positive_column: str | None = Field(None, description="The positives' column in pairs.")
+    query_id_column: str | None = Field(None, description="The query id's column.")
+    pass_through: list[str] = Field([], description="Corpus columns to copy into candidates/.")
+    min_relevance: float = Field(
+        1.0, gt=0, description="Grades from here on are positives; lower ones above 0 are masked."
+    )
+    allow_no_positives: bool = Field(False, description="Mine queries without a positive too, into candidates/ only.")
+    max_rejected: float = Field(
+        0.001, ge=0, le=1, description="Share of a file's rows that may be broken before the run fails."
+    )
+    max_queries: int | None = Field(
+        None,
+        ge=1,
+        description="Take only so many queries, those of the smallest digests: the same each time.",
+    )
+
+    # Retrieval
+    bi_encoder: list[str] = Field(
+        ["bundled"],
+        description="MODEL or NAME=MODEL: a Hugging Face id (with @revision), a folder, or 'bundled'; the first is "
+        "the model to be trained. May be repeated.",
+    )
+    run: list[str] = Field(
+        [], description="NAME=FILE: candidates from a TREC run file of any other system. May be repeated."
+    )
+    embeddings: list[str] = Field(
+        [], description="NAME=GLOB: the passages' vectors (Parquet: id, list) instead of encoding them."
+    )
+    query_embeddings: list[str] = Field(
+        [],
+        description="NAME=GLOB: the queries' vectors; without it they are encoded by --bi-encoder NAME=MODEL.",
+    )
+    k: int = Field(100, ge=1, description="Candidates per query and retriever.")
+    bm25_engine: Literal["numba", "rank-bm25"] = Field(
+        "numba", description="rank-bm25 runs that library itself: for small corpora and as the reference."
+    )
+    bm25_tokenizer: Literal["unicode", "jieba"] = Field(
+        "unicode",
+        description="unicode: words, and character bigrams for scripts without spaces; jieba: "
+        "Chinese words (extra 'chinese').",
+    )
+    bm25_stemmer: str | None = Field(
+        None, description="A Snowball stemmer, such as 'english', for inflected languages (extra 'stemming')."
+    )
+
+    # Judging
+    cross_encoder: str = Field("bundled", description="A Hugging Face id (with @revision), a folder, or 'bundled'.")
+    max_sigmoid: float = Field(
+        0.1, gt=0, le=1, description="A candidate is a negative if the sigmoid of its logit is below this."
+    )
+    negatives: int = Field(5, ge=1, description="Negatives per query.")
+    order: Literal["similarity", "fused"] = Field(
+        "similarity",
+        description="The order in which candidates are tried: what the first bi-encoder finds most similar, or what "
+        "all retrievers agree on.",
+    )
+    score: Literal["lazy", "all"] = Field(
+        "lazy",
+        description="lazy: only until a query has its negatives; all: every retrieved candidate, for analysis.",
+    )
+
+    # Models
+    query_prompt: str | None = Field(
+        None, description="Put before queries for the bi-encoders; default: the model's own."
+    )
+    passage_prompt: str | None = Field(None, description="Put before passages for the bi-encoders.")
+    cross_encoder_prompt: list[str] = Field(
+        [], description="Put before the query, and (given twice) before the passage, for the cross-encoder."
+    )
+    bi_encoder_max_length: int | None = Field(
+        None, ge=8, description="Tokens a text is cut to; default: the model's limit."
+    )
+    cross_encoder_max_length: int | None = Field(
+        None,
+        ge=16,
+        description="Tokens a pair is cut to; default: the model's limit, 512 at most. Less is faster.",
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="auto: bfloat16 where the hardware has it."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with a model. Off for a reason.")
+    allow_unknown_tokens: bool = Field(
+        False, description="Go on with a model whose tokenizer does not know the corpus's language."
+    )
+
+    # Output
+    output: str = Field(description="The folder to write; it appears when the run has finished.")
+    output_shards: int = Field(8, ge=1, le=100_000, description="Files per table; more for larger outputs.")
+    overwrite: bool = Field(False, description="Replace an existing output; the old one is kept as OUTPUT.old.")
+    work: str | None = Field(
+        None,
+        description="Where indexes and embeddings are kept while it runs, and after a kill; default OUTPUT.work.",
+    )
+
+    # Machinery: none of these changes the output.
+    segments: int | None = Field(None, ge=1, description="Slices of the corpus; default: one per 64 MB of input.")
+    block_size: int = Field(256, ge=1, description="Queries that travel together.")
+    hydrate: Literal["local", "shuffle"] = Field(
+        "local",
+        description="shuffle: send texts with the blocks, where scoring workers cannot see the work folder.",
+    )
+
+    @model_validator(mode="after")
+    def _names_are_clear(self) -> MineConfig:
+        dense = parse_named(self.bi_encoder, "--bi-encoder", DEFAULT_DENSE)
+        embeddings = parse_named(self.embeddings, "--embeddings")
+        queries = parse_named(self.query_embeddings, "--query-embeddings")
+        parse_named(self.run, "--run")
+        for name in embeddings:
+            if name not in queries and name not in dense:
+                raise ValueError(
+                    f"--embeddings {name}=... brings passage vectors only: add --query-embeddings {name}=GLOB, or "
+                    f"--bi-encoder {name}=MODEL to encode the queries"
+                )
+        for name in queries:
+            if name not in embeddings:
+                raise ValueError(f"--query-embeddings {name}=... needs --embeddings {name}=GLOB beside it")
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two retrievers are called {name!r}; give each its own NAME=")
+        if len(self.cross_encoder_prompt) > 2:
+            raise ValueError("--cross-encoder-prompt may be given twice at most: for the query and for the passage")
+        return self
+
+    @property
+    def dense_models(self) -> dict[str, ModelSpec]:
+        """The bi-encoders that are run, by source name."""
+        brought = parse_named(self.query_embeddings, "--query-embeddings")
+        return {
+            name: ModelSpec(
+                "bi-encoder",
+                model,
+                self.query_prompt,
+                self.passage_prompt,
+                self.bi_encoder_max_length,
+                self.dtype,
+                self.device,
+                self.trust_remote_code,
+            )
+            for name, model in parse_named(self.bi_encoder, "--bi-encoder", DEFAULT_DENSE).items()
+            if name not in brought
+        }
+
+    @property
+    def cross_encoder_spec(self) -> ModelSpec:
+        prompts = [*self.cross_encoder_prompt, None, None]
+        return ModelSpec(
+            "cross-encoder",
+            self.cross_encoder,
+            prompts[0],
+            prompts[1],
+            self.cross_encoder_max_length,
+            self.dtype,
+            self.device,
+            self.trust_remote_code,
+        )
+
+    @property
+    def passage_vectors(self) -> dict[str, str]:
+        """Globs of the passages' vectors, by source name."""
+        return parse_named(self.embeddings, "--embeddings")
+
+    @property
+    def query_vectors(self) -> dict[str, str]:
+        return parse_named(self.query_embeddings, "--query-embeddings")
+
+    @property
+    def runs(self) -> dict[str, str]:
+        return parse_named(self.run, "--run")
+
+    @property
+    def sources(self) -> list[Source]:
+        """The retrievers: BM25, the bi-encoders and vectors in the order given, the runs."""
+        dense = dict.fromkeys([*parse_named(self.bi_encoder, "--bi-encoder", DEFAULT_DENSE), *self.passage_vectors])
+        if self.passage_vectors and self.bi_encoder == ["bundled"] and "bi_encoder" not in self.model_fields_set:
+            dense.pop(DEFAULT_DENSE, None)  # the user's vectors stand in for the default model
+        return [
+            Source("bm25", "bm25"),
+            *(Source("dense", name) for name in dense),
+            *(Source("run", name) for name in self.runs),
+        ]
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            self.max_sigmoid,
+            self.negatives,
+            self.order,
+            self.min_relevance,
+            self.score == "all",
+            tuple(self.pass_through),
+        )
+
+    @property
+    def tokenizer(self) -> TokenizerSpec:
+        return TokenizerSpec(self.bm25_tokenizer, self.bm25_stemmer)
+
+    @property
+    def inputs(self) -> InputOptions:
+        return InputOptions(**{name: getattr(self, name) for name in InputOptions.__dataclass_fields__})
+
+    @property
+    def work_folder(self) -> str:
+        return self.work or self.output.rstrip("/") + ".work"
+
+
+def parse_named(values: list[str], option: str, unnamed: str | None = None) -> dict[str, str]:
+    """Split NAME=VALUE options; the first value without a name is called ``unnamed``, if that is given.
+
+    Raises:
+        ValueError: a missing or repeated name.
+    """
+    named: dict[str, str] = {}
+    for value in values:
+        match = _NAMED.fullmatch(value)
+        if not match and unnamed is None:
+            raise ValueError(f"{option} takes NAME=VALUE, and {value!r} has no name")
+        name, rest = match.groups() if match else (unnamed or "", value)
+        if name in named:
+            raise ValueError(f"{option} names {name!r} twice; write {option} NAME={rest} with another name")
+        named[name] = rest
+    return named
+
+
+def load_options(path: str) -> dict[str, Any]:
+    """Return the options in a TOML file or in the manifest.json of a former run.
+
+    Raises:
+        HardnegError: the file cannot be read.
+    """
+    file = Path(path)
+    try:
+        if file.suffix == ".json":
+            loaded = json.loads(file.read_text(encoding="utf-8"))
+            return {name: value for name, value in loaded["options"].items() if value is not None}
+        return {
+            name.replace("-", "_"): value for name, value in tomllib.loads(file.read_text(encoding="utf-8")).items()
+        }
+    except OSError as error:
+        raise HardnegError(f"--config {path}: it cannot be read ({error.strerror}); give an existing file.") from None
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HardnegError(f"--config {path}: it is neither TOML nor a manifest.json ({error}).") from None
+    except (KeyError, AttributeError):
+        raise HardnegError(
+            f'--config {path}: it has no "options"; give a TOML file or a run\'s manifest.json.'
+        ) from None
+
+
+def problems_of(error: ValidationError) -> str:
+    """Return a validation error as one line per problem, naming the options."""
+    lines = []
+    for problem in error.errors():
+        option = " ".join("--" + str(part).replace("_", "-") for part in problem["loc"][:1])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            message = "it must be given"
+        elif problem["type"] == "extra_forbidden":
+            message = "there is no such option"
+        elif option:
+            message = f"{message[0].lower()}{message[1:]}, not {problem['input']!r}"
+        lines.append(f"{option}: {message}." if option else f"{message}.")
+    return "\n".join(lines)

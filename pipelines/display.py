@@ -1,0 +1,60 @@
+"""What a person sees while a run works: a live table on a terminal, a plain line now and then otherwise."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hardneg.transforms.progress import StageProgress, read_progress
+
+_LIVE_EVERY = 0.5
+_PLAIN_EVERY = 15.0
+
+
+@contextmanager
+def watching(work: str, console: Console) -> Iterator[None]:
+    """Show the progress records of a work folder until the block ends."""
+    stop = threading.Event()
+    watch = threading.Thread(target=_watch, args=(work, console, stop), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watch.join()
+
+
+def _watch(work: str, console: Console, stop: threading.Event) -> None:
+    start = time.monotonic()
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            while not stop.wait(_LIVE_EVERY):
+                live.update(_table(read_progress(work), time.monotonic() - start))
+        return
+    said = ""
+    while not stop.wait(_PLAIN_EVERY):
+        line = "; ".join(_phrase(name, stage) for name, stage in read_progress(work).items())
+        if line and line != said:
+            console.print(f"{time.monotonic() - start:6.0f} s  {line}", highlight=False, soft_wrap=True)
+            said = line
+
+
+def _table(stages: dict[str, StageProgress], seconds: float) -> Table:
+    table = Table(box=None, pad_edge=False, title=f"{seconds:,.0f} s", title_justify="left")
+    for column in ("stage", "done", "", "seconds", "rate"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for name, stage in stages.items():
+        share = f"{min(1, stage.done / stage.expected):4.0%}" if stage.expected else ""
+        rate = f"{stage.done / stage.seconds:,.0f}/s" if stage.seconds and stage.done else ""
+        table.add_row(name, f"{stage.done:,}", share, f"{stage.seconds:,.0f}", rate)
+    return table
+
+
+def _phrase(name: str, stage: StageProgress) -> str:
+    return f"{name} {stage.done:,}" + (f" of {stage.expected:,}" if stage.expected else "")

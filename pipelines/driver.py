@@ -1,0 +1,221 @@
+"""Runs a graph: prepares the folders, names the runner, watches, publishes. Prints nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines.config import MineConfig
+from hardneg.pipelines.mine import SUMMARY, Plan, build
+from hardneg.transforms import storage
+from hardneg.transforms.input_plan import plan_inputs
+from hardneg.transforms.manifest import MANIFEST, describe_inputs, make_manifest, write_card, write_manifest
+from hardneg.transforms.model_files import find_model
+from hardneg.transforms.progress import read_progress
+
+LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
+
+
+def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
+    """Return Beam's options, with a local runner named where none is.
+
+    DirectRunner first tries to fetch a Go runner, and which runner you get depends on the graph; FnApiRunner is
+    always the same. Several local workers need processes: Beam's default is threads, which it only warns about.
+
+    Raises:
+        HardnegError: an option that Beam does not know.
+    """
+    options = PipelineOptions(list(beam_args))
+    if not options.view_as(StandardOptions).runner:
+        options.view_as(StandardOptions).runner = "FnApiRunner"
+    unknown = [arg for arg in beam_args if arg.startswith("--") and arg[2:].split("=")[0] not in _known(options)]
+    if unknown:
+        raise HardnegError(f"Beam has no option {unknown[0]}; see the options of your runner.")
+    direct = options.view_as(DirectOptions)
+    if _is_local(options):
+        direct.direct_num_workers = direct.direct_num_workers or os.cpu_count() or 1
+        if direct.direct_num_workers > 1 and direct.direct_running_mode == "in_memory":
+            direct.direct_running_mode = "multi_processing"
+    options.view_as(SetupOptions).save_main_session = False
+    return options
+
+
+def _known(options: PipelineOptions) -> set[str]:
+    return set(options.get_all_options(drop_default=False, retain_unknown_options=False))
+
+
+def _is_local(options: PipelineOptions) -> bool:
+    return options.view_as(StandardOptions).runner.split(".")[-1] in LOCAL_RUNNERS
+
+
+def worker_threads(options: PipelineOptions) -> int | None:
+    """Return each local worker's share of the cores; None on other runners, whose workers have their own."""
+    if not _is_local(options):
+        return None
+    return max(1, (os.cpu_count() or 1) // options.view_as(DirectOptions).direct_num_workers)
+
+
+def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
+    """Look at everything that can be wrong before a worker starts.
+
+    Raises:
+        HardnegError: inputs, models or files that are not there.
+    """
+    files = plan_inputs(config.inputs)
+    further: dict[tuple[str, str], list[str]] = {}
+    for option, named in (
+        ("run", config.runs),
+        ("embeddings", config.passage_vectors),
+        ("query_embeddings", config.query_vectors),
+    ):
+        for name, pattern in named.items():
+            further[option, name] = storage.list_files(pattern)
+            if not further[option, name]:
+                raise HardnegError(f"--{option.replace('_', '-')} {name}={pattern}: no file matches; check the path.")
+    for spec in [*config.dense_models.values(), config.cross_encoder_spec]:
+        find_model(spec)
+    work = config.work_folder
+    # An object store cannot rename a folder: there the result is written in place, its manifest last.
+    result = storage.join(work, "result") if storage.is_local(config.output) else config.output
+    return Plan(config, files, work, result, worker_threads(options), further)
+
+
+@contextmanager
+def working(plan: Plan) -> Iterator[None]:
+    """Hold the work folder for one run: refuse a second one, clear what an earlier one must not leave.
+
+    Embeddings and logits stay: they lie under the address of their content, and a killed run goes on from them.
+    """
+    output, work = plan.config.output, plan.work
+    taken = Path(output).exists() if storage.is_local(output) else storage.exists(storage.join(output, MANIFEST))
+    if taken and not plan.config.overwrite:
+        raise HardnegError(f"--output {output}: it exists; choose another folder, or pass --overwrite to replace it.")
+    if not storage.is_local(work):
+        yield
+        return
+    folder = Path(work)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+    except OSError as error:
+        raise HardnegError(f"--output {output}: {work} cannot be written ({error.strerror}).") from None
+    try:
+        for stale in ("progress", "result", "parts", "segments", SUMMARY):
+            path = folder / stale
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _lock(folder: Path) -> Path:
+    lock = folder / "lock"
+    mine = f"{socket.gethostname()} {os.getpid()}"
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        host, _, process = lock.read_text(encoding="utf-8").partition(" ")
+        if host != socket.gethostname() or (process.isdigit() and _alive(int(process))):
+            raise HardnegError(
+                f"{folder}: another run holds it (process {process} on {host}); wait for it, or, if it is dead, "
+                f"delete {lock}."
+            ) from None
+        lock.unlink()
+        return _lock(folder)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(mine)
+    return lock
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeline, Plan], None]) -> None:
+    """Build and run a graph to its end.
+
+    Raises:
+        HardnegError: what a worker found wrong with the input.
+    """
+    pipeline = beam.Pipeline(options=options)
+    try:
+        build(pipeline, plan)
+        pipeline.run().wait_until_finish()
+    except HardnegError:
+        raise
+    except Exception as error:
+        message = worker_message(str(error))
+        if message is None:
+            raise
+        raise HardnegError(message) from None
+
+
+def worker_message(text: str) -> str | None:
+    """Return the sentence of a HardnegError that a runner has wrapped into its own error's text, or None."""
+    found = re.findall(r"HardnegError: (.*?)(?: \[while running|\n\n|\Z)", text, re.DOTALL)
+    return found[-1].strip() if found else None
+
+
+def publish(plan: Plan, wall_seconds: float) -> dict[str, Any]:
+    """Write card and manifest and move the result to its place; return the manifest."""
+    config = plan.config
+    summary = json.loads(storage.read_file(storage.join(plan.work, SUMMARY)))
+    manifest = make_manifest(
+        config.model_dump(), describe_inputs(plan.files), summary, read_progress(plan.work), wall_seconds
+    )
+    write_card(plan.result, manifest)
+    write_manifest(plan.result, manifest)
+    if storage.is_local(config.output):
+        output = Path(config.output)
+        if output.exists():
+            old = output.with_name(output.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(output, old)
+        os.replace(plan.result, output)
+    if storage.is_local(plan.work):
+        shutil.rmtree(plan.work, ignore_errors=True)
+    else:
+        FileSystems.delete([plan.work])
+    return manifest
+
+
+def notes(config: MineConfig) -> list[str]:
+    """Return what a person should know before the run starts, about traces of earlier runs."""
+    said = []
+    if storage.is_local(config.output):
+        old = Path(config.output.rstrip("/") + ".old")
+        if old.exists() and not Path(config.output).exists():
+            said.append(f"{old} is the output that an interrupted --overwrite moved away; this run does not touch it.")
+    if storage.is_local(config.work_folder) and Path(config.work_folder).exists():
+        said.append(f"{config.work_folder} is left from an earlier run; what it embedded and scored is used again.")
+    return said
+
+
+def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
+    """Run a mining configuration from inputs to a published output; return its manifest."""
+    start = time.perf_counter()
+    options = pipeline_options(beam_args)
+    plan = make_plan(config, options)
+    with working(plan):
+        run_graph(plan, options, build)
+        return publish(plan, time.perf_counter() - start)

@@ -1,0 +1,93 @@
+"""`hardneg mine --dry-run`: what a run would take, from its real input and a short measurement."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import apache_beam as beam
+from apache_beam.pvalue import AsList, AsSingleton
+
+from hardneg.pipelines.config import MineConfig
+from hardneg.pipelines.driver import make_plan, pipeline_options, run_graph, working
+from hardneg.pipelines.mine import Plan, build_reading
+from hardneg.transforms import storage
+from hardneg.transforms.ingestion import sample_passages
+from hardneg.transforms.model_files import ModelSpec
+from hardneg.transforms.resources import bi_encoder, cross_encoder
+from hardneg.transforms.selection import steps
+
+_ESTIMATE = "estimate.json"
+_MEASURED = 64  # texts and pairs of the measurement
+
+
+def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
+    """Read and check the input, time the models on a sample, and return what a run would take, line by line."""
+    options = pipeline_options(beam_args)
+    plan = make_plan(config, options)
+    with working(plan):
+        run_graph(plan, options, _build)
+        found = json.loads(storage.read_file(storage.join(plan.work, _ESTIMATE)))
+    counts = found["counts"]
+    queries, passages = found["queries"], counts.get("passages", 0)
+    retrieved = queries * min(passages, config.k * len(config.sources))
+    least = queries * min(passages, next(steps(config.negatives))) + queries
+    pairs = queries * (min(passages, config.k * len(config.sources)) + 1) if config.score == "all" else least
+    lines = [
+        f"{passages:,} passages, {queries:,} queries, {counts.get('rows_rejected', 0):,} rows rejected",
+        f"at most {retrieved:,} pairs retrieved; {'' if config.score == 'all' else 'at least '}{pairs:,} pairs scored",
+    ]
+    seconds = pairs / _rate(lambda: _score(config, found["sample"]))
+    for name, spec in config.dense_models.items():
+        rate = _rate(partial(_encode, spec, found["sample"]))
+        lines.append(f"{name}: {rate:,.0f} passages a second here, {passages / rate / 3600:.1f} hours to encode")
+        seconds += (0 if name in config.passage_vectors else passages / rate) + queries / rate / 4
+    lines.append(f"about {seconds / 3600:.1f} hours in the models of one worker with {plan.threads or 'all'} threads")
+    return lines
+
+
+def _rate(work: Callable[[], int]) -> float:
+    """Return items per second of the second call; the first one loads and warms up."""
+    work()
+    start = time.perf_counter()
+    return work() / (time.perf_counter() - start)
+
+
+def _encode(spec: ModelSpec, sample: list[str]) -> int:
+    return len(bi_encoder(spec).encode(sample, "passage"))
+
+
+def _score(config: MineConfig, sample: list[str]) -> int:
+    # The first words of a passage are about as long as a query.
+    logits, _ = cross_encoder(config.cross_encoder_spec).score([text[:80] for text in sample], sample)
+    return len(logits)
+
+
+def _build(pipeline: beam.Pipeline, plan: Plan) -> None:
+    read = build_reading(pipeline, plan)
+    sample = read.segments | "Sample" >> beam.FlatMap(lambda info, work: sample_passages(work, info.number), plan.work)
+    counts = read.counts | "All counts" >> beam.Flatten() | "Sum counts" >> beam.CombinePerKey(sum)
+    (
+        pipeline
+        | "Once" >> beam.Create([plan.work], reshuffle=False)
+        | "Estimate" >> beam.Map(_write, AsList(counts), AsSingleton(read.wanted), AsList(sample), read.checks)
+    )
+
+
+def _write(
+    work: str,
+    counts: list[tuple[str, int]],
+    wanted: tuple[int, int],
+    sample: list[tuple[int, str]],
+    _: list[str],
+) -> None:
+    found = {
+        "counts": dict(counts),
+        "queries": wanted[0],
+        "sample": [text for _, text in sorted(sample)[:_MEASURED]],
+    }
+    storage.write_file(
+        storage.join(work, _ESTIMATE), lambda sink: sink.write(json.dumps(found, ensure_ascii=False).encode())
+    )

@@ -1,0 +1,101 @@
+"""What an input file is, once planned, and why a row of one can be rejected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# In this order the files of a run are listed, and numbered.
+KINDS = ("passages", "queries", "qrels", "pairs")
+
+# Every reason for which reading rejects a row. WRONG_TYPE is followed by a blank and the column's name.
+INVALID_UTF8 = "invalid UTF-8"  # encoded surrogates included
+INVALID_JSON = "invalid JSON"
+NOT_AN_OBJECT = "not a JSON object"
+LONE_SURROGATE = "lone surrogate"  # JSON can spell half a character, as "\ud800"; no UTF-8 text can hold it
+NUL_CHARACTER = "NUL character"
+MISSING_ID = "missing id"  # absent, null, empty or white space, where the file has an id column
+EMPTY_TEXT = "empty text"  # text and title, query, or positives; white space counts as empty
+WRONG_COLUMNS = "wrong number of columns"
+BAD_GRADE = "grade is not a number"  # neither are NaN and infinity
+LINE_TOO_LONG = "line too long"
+WRONG_TYPE = "wrong type for column"
+
+REASONS = (
+    INVALID_UTF8,
+    INVALID_JSON,
+    NOT_AN_OBJECT,
+    LONE_SURROGATE,
+    NUL_CHARACTER,
+    MISSING_ID,
+    EMPTY_TEXT,
+    WRONG_COLUMNS,
+    BAD_GRADE,
+    LINE_TOO_LONG,
+    WRONG_TYPE,
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of a file plays which part; None where no column does.
+
+    Attributes:
+        id: the passage's id (passages), the query's (queries, qrels, pairs).
+        text: the passage's text (passages), the query (queries), the anchor (pairs).
+        title: the passage's title (passages), that of the positives (pairs).
+        positive: a string or a list of strings (pairs).
+        passage_id: the passage's id (qrels).
+        grade: the relevance (qrels); without one, every line means grade 1.
+    """
+
+    id: str | None = None
+    text: str | None = None
+    title: str | None = None
+    positive: str | None = None
+    passage_id: str | None = None
+    grade: str | None = None
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file to read: everything that a worker needs to know about it.
+
+    Attributes:
+        path: as ``FileSystems.open`` takes it.
+        kind: one of ``KINDS``.
+        format: ``jsonl``, ``parquet``, ``tsv``, ``trec-qrels`` or ``beir-qrels``.
+        columns: which column plays which part.
+        size: in bytes, as stored (compressed, if it is).
+        index: position in the run's list of files; the ``file`` column of every row read.
+        names: all columns in their order, where rows are cells without names (tsv, qrels).
+        header: the first line that is not blank holds the names, and is no row.
+        pass_through: the further columns of every passage table of this run, whether this file has them
+            or not, so that the tables of all files have one schema.
+    """
+
+    path: str
+    kind: str
+    format: str
+    columns: Columns
+    size: int = 0
+    index: int = 0
+    names: tuple[str, ...] = ()
+    header: bool = False
+    pass_through: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[str | None, ...]:
+        """The columns that are read, in the order in which the values of a row come."""
+        c = self.columns
+        if self.kind == "passages":
+            return (c.id, c.text, c.title, *self.pass_through)
+        if self.kind == "queries":
+            return (c.id, c.text)
+        if self.kind == "qrels":
+            return (c.id, c.passage_id, c.grade)
+        return (c.id, c.text, c.title, c.positive)
+
+
+def place(file: InputFile, line: int) -> str:
+    """Return ``path:line``, or ``path:row N`` for Parquet: how messages and reports name a row."""
+    return f"{file.path}:row {line}" if file.format == "parquet" else f"{file.path}:{line}"

@@ -1,0 +1,50 @@
+"""What a worker process holds once and keeps: models, and its share of the machine's threads.
+
+Beam's ``Shared`` keeps one object per handle, and fused stages keep only one token alive; a model that is
+loaded again for each stage or bundle costs more than the work. So: one holder per process, for its life.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from hardneg.transforms.cross_encoder import CrossEncoder
+from hardneg.transforms.encoders import BiEncoder
+from hardneg.transforms.model_files import ModelSpec
+
+T = TypeVar("T")
+_lock = threading.RLock()
+_held: dict[Any, Any] = {}
+
+
+def hold(key: Any, make: Callable[[], T]) -> T:
+    """Return the process's object for a key, made when first asked for."""
+    with _lock:
+        if key not in _held:
+            _held[key] = make()
+        return _held[key]
+
+
+def bi_encoder(spec: ModelSpec) -> BiEncoder:
+    return hold(spec, lambda: BiEncoder(spec))
+
+
+def cross_encoder(spec: ModelSpec) -> CrossEncoder:
+    return hold(spec, lambda: CrossEncoder(spec))
+
+
+def use_threads(threads: int | None) -> None:
+    """Limit torch and numba to this worker's share of the cores; None leaves them as they are."""
+    if not threads:
+        return
+    import numba
+
+    # The tokenizers library warns, and forks badly, when worker processes start after it was used in parallel.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if threads > 1 else "false")
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.get_num_threads()))

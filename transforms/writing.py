@@ -1,0 +1,173 @@
+"""Output shards: the same rows are the same bytes, whatever computed them."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hardneg.transforms import storage
+
+TRIPLETS = pa.schema([("anchor", pa.string()), ("positive", pa.string()), ("negative", pa.string())])
+# What orders triplets within a shard; not written.
+TRIPLET_KEYS = pa.schema(
+    [
+        ("selected", pa.int32()),
+        ("query_digest", pa.int64()),
+        ("query_id", pa.string()),
+        ("positive_id", pa.string()),
+        ("query_text", pa.binary(16)),
+        ("positive_text", pa.binary(16)),
+    ]
+)
+# Rows that a training batch of 64 may look back on.
+APART = 63
+# A reader that shuffles holds a few row groups; a batch of 256 should not span many.
+ROW_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A written shard, as the manifest lists it; ``close``: triplets nearer than APART to a related one."""
+
+    name: str
+    rows: int
+    sha256: str
+    close: int = 0
+
+
+def shard_name(number: int, shards: int) -> str:
+    return f"part-{number:05d}-of-{shards:05d}.parquet"
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Return a table as a Parquet file; every property that shapes its bytes is fixed here."""
+    sink = io.BytesIO()
+    table = table.replace_schema_metadata(None).combine_chunks()
+    pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", version="2.6", store_schema=False)
+    return sink.getvalue()
+
+
+def write_shard(folder: str, name: str, table: pa.Table) -> Shard:
+    """Write one shard whole or not at all; a retry overwrites it with the same bytes."""
+    data = parquet_bytes(table)
+    storage.write_file(storage.join(folder, name), lambda file: file.write(data))
+    return Shard(name, len(table), hashlib.sha256(data).hexdigest())
+
+
+def lay_out_triplets(table: pa.Table) -> tuple[pa.Table, int]:
+    """Order a shard's triplets for a trainer that reads in order with in-batch negatives.
+
+    Args:
+        table: columns of TRIPLETS and TRIPLET_KEYS, in any order.
+
+    Returns:
+        the TRIPLETS columns in the order to write, and how many rows stand closer than ``APART`` to a row with
+        their query or an equal positive text because no other was left.
+    """
+    table = table.sort_by([(name, "ascending") for name in ("selected", "query_digest", "query_id", "positive_id")])
+    keys = [
+        np.unique(np.array(table[name].to_pylist(), dtype="S16"), return_inverse=True)[1]
+        for name in ("query_text", "positive_text")
+    ]
+    order, close = spread(np.stack([keys[0], keys[1] + len(table)], axis=1), APART)
+    return table.select(TRIPLETS.names).take(pa.array(order)), close
+
+
+def spread(keys: np.ndarray, apart: int) -> tuple[np.ndarray, int]:
+    """Order rows greedily so that rows with a common key stand more than ``apart`` apart.
+
+    At each place the first row that shares no key with the last ``apart`` rows written is taken; if there is
+    none, the first row of all, which is counted.
+
+    Args:
+        keys: int, shape (rows, keys a row).
+
+    Returns:
+        the order, int64, shape (rows,), and the number of rows that stand too close.
+    """
+    free: dict[int, int] = defaultdict(int)  # key -> first place where it may stand again
+    ready = list(range(len(keys)))  # a heap of rows not known to be blocked
+    blocked: dict[int, list[int]] = defaultdict(list)  # place -> rows to look at again there
+    waiting = list(range(len(keys)))  # a heap of all rows, written ones removed lazily
+    written = np.zeros(len(keys), dtype=bool)
+    order: list[int] = []
+    close = 0
+    while len(order) < len(keys):
+        place = len(order)
+        for row in blocked.pop(place, ()):
+            heapq.heappush(ready, row)
+        chosen = None
+        while ready:
+            row = heapq.heappop(ready)
+            if written[row]:
+                continue
+            until = max(free[key] for key in keys[row].tolist())
+            if until <= place:
+                chosen = row
+                break
+            blocked[until].append(row)
+        if chosen is None:
+            while written[waiting[0]]:
+                heapq.heappop(waiting)
+            chosen = waiting[0]
+            close += 1
+        written[chosen] = True
+        order.append(chosen)
+        for key in keys[chosen].tolist():
+            free[key] = place + apart + 1
+    return np.array(order, dtype=np.int64), close
+
+
+class WriteShards(beam.PTransform):
+    """Write one of the output's tables: stable digest to shard, group, sort, write whole.
+
+    In: (shard, table). Out: ``Shard``. Shards without rows are not written.
+    """
+
+    def __init__(self, result: str, kind: str, shards: int) -> None:
+        super().__init__()
+        self._do = _WriteShard(result, kind, shards)
+
+    def expand(self, tables: beam.PCollection) -> beam.PCollection:
+        return tables | beam.GroupByKey() | beam.ParDo(self._do).with_output_types(Shard)
+
+
+class _WriteShard(beam.DoFn):
+    def __init__(self, result: str, kind: str, shards: int) -> None:
+        self._folder = storage.join(result, kind)
+        self._kind = kind
+        self._shards = shards
+
+    def process(self, element: tuple[int, Iterable[pa.Table]]) -> Iterator[Shard]:
+        number, parts = element
+        table = pa.concat_tables([part for part in parts if len(part)])
+        table, close = arrange(self._kind, table)
+        shard = write_shard(self._folder, shard_name(number, self._shards), table)
+        yield replace(shard, name=f"{self._kind}/{shard.name}", close=close)
+
+
+def arrange(kind: str, table: pa.Table) -> tuple[pa.Table, int]:
+    """Put a shard's rows in their order; return them and how many triplets stand too close."""
+    if kind == "triplets":
+        return lay_out_triplets(table)
+    if kind == "passages":
+        # Segments send each passage once, but blocks may ask for it many times.
+        table = table.sort_by("passage_id")
+        ids = table["passage_id"].to_pylist()
+        first = [row == 0 or ids[row] != ids[row - 1] for row in range(len(ids))]
+        return table.filter(pa.array(first, pa.bool_())), 0
+    keys = {
+        "queries": ("digest", "query_id"),
+        "candidates": ("query_digest", "query_id", "fused_rank", "passage_id"),
+    }[kind]
+    table = table.sort_by([(key, "ascending") for key in keys])  # nulls stand last
+    return table.drop_columns([keys[0]]), 0
