@@ -103,8 +103,10 @@ def _quiet() -> None:
     """Keep other libraries' chatter out; their warnings name things that our users cannot change."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
-    for name in ("apache_beam", "transformers", "sentence_transformers", "root"):
+    for name in ("transformers", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Beam logs every exception of a worker with its traceback, and raises it too.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 
 
 from hardneg.pipelines.config import MineConfig  # noqa: E402  (after the environment is set)

@@ -161,10 +161,8 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
     try:
         build(pipeline, plan)
         pipeline.run().wait_until_finish()
-    except HardnegError:
-        raise
     except Exception as error:
-        message = worker_message(str(error))
+        message = worker_message(f"{type(error).__name__}: {error}")
         if message is None:
             raise
         raise HardnegError(message) from None

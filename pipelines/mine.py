@@ -138,7 +138,7 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     models = segments | "Check models" >> CheckModels(work, plan.models, config.allow_unknown_tokens, plan.threads)
     segment_counts = segments | "Count segments" >> beam.FlatMap(count_segments, work, list(config.dense_models))
     checks = (
-        rejected | "Rejected checked" >> beam.Map(str),
+        rejected | "Rejected checked" >> beam.MapTuple(lambda file, _: f"file {file}"),
         models | "Models checked" >> beam.Keys(),
         segments
         | "Passages" >> beam.Map(lambda info: info.passages)

@@ -11,6 +11,7 @@ more than the addition itself.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -229,12 +230,20 @@ def _search_block(
         found[q] = _write_best(keys, collected, k, single, rows[q], scores[q])
 
 
-@functools.cache
-def search_block(impacts_dtype: np.dtype[Any]) -> Callable[..., None]:
-    """Return ``_search_block`` compiled for impacts of this type, from the disk cache where there is one.
+_compiling = threading.Lock()  # a cache alone would let each of several first callers compile
 
-    The signature is explicit, with read-only arrays, so that a memory map and an array in memory run the
-    same machine code: numba would otherwise compile once for each.
+
+def search_block(impacts_dtype: np.dtype[Any]) -> Callable[..., None]:
+    """Return ``_search_block`` compiled for impacts of this type, from the disk cache where there is one."""
+    with _compiling:
+        return _compile(impacts_dtype)
+
+
+@functools.cache
+def _compile(impacts_dtype: np.dtype[Any]) -> Callable[..., None]:
+    """Compile for one signature, with read-only arrays.
+
+    So a memory map and an array in memory run the same machine code: numba would compile once for each.
     """
 
     def array(dtype: Any, dimensions: int = 1, readonly: bool = True) -> Any:

@@ -12,7 +12,7 @@ import apache_beam as beam
 from hardneg.errors import HardnegError
 from hardneg.transforms.ingestion import SAMPLE, SegmentInfo, sample_passages
 from hardneg.transforms.model_files import ModelSpec, check_unknown_tokens
-from hardneg.transforms.progress import record
+from hardneg.transforms.progress import record, timed
 from hardneg.transforms.resources import bi_encoder, cross_encoder, use_threads
 
 
@@ -28,7 +28,7 @@ class CheckModels(beam.PTransform):
         super().__init__()
         self._work = work
         self._models = list(models)
-        self._do = _CheckModel(allow_unknown, threads)
+        self._do = _CheckModel(work, allow_unknown, threads)
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
         sample = (
@@ -61,7 +61,8 @@ class SmallestSample(beam.CombineFn):
 
 
 class _CheckModel(beam.DoFn):
-    def __init__(self, allow_unknown: bool, threads: int | None) -> None:
+    def __init__(self, work: str, allow_unknown: bool, threads: int | None) -> None:
+        self._work = work
         self._allow_unknown = allow_unknown
         self._threads = threads
 
@@ -70,8 +71,9 @@ class _CheckModel(beam.DoFn):
 
     def process(self, element: tuple[str, ModelSpec], sample: list[str]) -> Iterator[tuple[str, str]]:
         name, spec = element
-        model: Any = bi_encoder(spec) if spec.kind == "bi-encoder" else cross_encoder(spec)
-        share = check_unknown_tokens(spec, model.tokenizer, sample, self._allow_unknown)
+        with timed(self._work, "check models", done=1):
+            model: Any = bi_encoder(spec) if spec.kind == "bi-encoder" else cross_encoder(spec)
+            share = check_unknown_tokens(spec, model.tokenizer, sample, self._allow_unknown)
         yield name, json.dumps({**model.description, "unknown_token_share": round(share, 6)})
 
 
