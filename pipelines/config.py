@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hardneg.errors import HardnegError
 from hardneg.transforms.fusion import Source
 from hardneg.transforms.input_plan import InputOptions
-from hardneg.transforms.model_files import ModelSpec
+from hardneg.transforms.model_files import BUNDLED, ModelSpec
 from hardneg.transforms.scoring import Policy
 from hardneg.transforms.tokenization import TokenizerSpec
 
@@ -59,9 +59,9 @@ class MineConfig(BaseModel):
 
     # Retrieval
     bi_encoder: list[str] = Field(
-        ["bundled"],
+        [],
         description="MODEL or NAME=MODEL: a Hugging Face id (with @revision), a folder, or 'bundled'; the first is "
-        "the model to be trained. May be repeated.",
+        "the model to be trained. May be repeated. Default: 'bundled', unless --embeddings brings vectors.",
     )
     run: list[str] = Field(
         [], description="NAME=FILE: candidates from a TREC run file of any other system. May be repeated."
@@ -146,7 +146,7 @@ class MineConfig(BaseModel):
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> MineConfig:
-        dense = parse_named(self.bi_encoder, "--bi-encoder", DEFAULT_DENSE)
+        dense = self.bi_encoders
         embeddings = parse_named(self.embeddings, "--embeddings")
         queries = parse_named(self.query_embeddings, "--query-embeddings")
         parse_named(self.run, "--run")
@@ -168,6 +168,12 @@ class MineConfig(BaseModel):
         return self
 
     @property
+    def bi_encoders(self) -> dict[str, str]:
+        """The bi-encoders by source name; without any, and without the user's vectors, the bundled one."""
+        default = [] if self.embeddings else [BUNDLED]
+        return parse_named(self.bi_encoder or default, "--bi-encoder", DEFAULT_DENSE)
+
+    @property
     def dense_models(self) -> dict[str, ModelSpec]:
         """The bi-encoders that are run, by source name."""
         brought = parse_named(self.query_embeddings, "--query-embeddings")
@@ -182,7 +188,7 @@ class MineConfig(BaseModel):
                 self.device,
                 self.trust_remote_code,
             )
-            for name, model in parse_named(self.bi_encoder, "--bi-encoder", DEFAULT_DENSE).items()
+            for name, model in self.bi_encoders.items()
             if name not in brought
         }
 
@@ -216,9 +222,7 @@ class MineConfig(BaseModel):
     @property
     def sources(self) -> list[Source]:
         """The retrievers: BM25, the bi-encoders and vectors in the order given, the runs."""
-        dense = dict.fromkeys([*parse_named(self.bi_encoder, "--bi-encoder", DEFAULT_DENSE), *self.passage_vectors])
-        if self.passage_vectors and self.bi_encoder == ["bundled"] and "bi_encoder" not in self.model_fields_set:
-            dense.pop(DEFAULT_DENSE, None)  # the user's vectors stand in for the default model
+        dense = dict.fromkeys([*self.bi_encoders, *self.passage_vectors])
         return [
             Source("bm25", "bm25"),
             *(Source("dense", name) for name in dense),

@@ -74,7 +74,11 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
             qrels.append((name, f"{animal}-{place}", 2))
     # A second query with the text of the first and another positive; a partially relevant passage; a refused one.
     queries.append({"_id": "q-again", "text": queries[0]["text"].upper()})
-    qrels += [("q-again", "otter-Silesia", 1), (queries[1]["_id"], "otter-Wales", 1), (queries[1]["_id"], "heron-Crete", -1)]
+    qrels += [
+        ("q-again", "otter-Silesia", 1),
+        (queries[1]["_id"], "otter-Wales", 1),
+        (queries[1]["_id"], "otter-Crete", -1),
+    ]
     qrels.append((queries[2]["_id"], "badger-Norway", 2))
     return write_beir(tmp_path_factory.mktemp("animals") / "collection", corpus, queries, qrels)
 

@@ -61,7 +61,9 @@ def test_other_shards_same_rows(animals: Path, reference: Run, mine: Callable[..
         assert run.table(kind).sort_by(order).equals(reference.table(kind).sort_by(order)), kind
 
 
-def test_a_killed_run_goes_on_from_what_it_stored(animals: Path, reference: Run, mine: Callable[..., Run], tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_from_what_it_stored(
+    animals: Path, reference: Run, mine: Callable[..., Run], tmp_path: Path
+) -> None:
     """Embeddings and logits of an interrupted run are used again, and change nothing."""
     kept = tmp_path / "kept"
     first = mine("first", input=str(animals), **OPTIONS, work=str(kept), max_queries=4)

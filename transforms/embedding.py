@@ -159,17 +159,18 @@ class RequireVectors(beam.PTransform):
         self._source = source
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        return blocks | beam.MapTuple(_require_vectors, source=self._source).with_output_types(tuple[int, pa.Table])
+        return blocks | beam.Map(_require_vectors, self._source).with_output_types(tuple[int, pa.Table])
 
 
-def _require_vectors(number: int, queries: pa.Table, source: Source) -> tuple[int, pa.Table]:
+def _require_vectors(element: tuple[int, pa.Table], source: Source) -> tuple[int, pa.Table]:
+    _, queries = element
     missing = queries.filter(queries[source.embedding].is_null())
     if len(missing):
         raise HardnegError(
             f"--query-embeddings {source.name}: the query {missing['query_id'][0].as_py()!r} has no vector; add it to "
             f"the files, or encode queries with --bi-encoder {source.name}=MODEL."
         )
-    return number, queries
+    return element
 
 
 def vectors_column(values: np.ndarray) -> pa.Array:

@@ -22,6 +22,7 @@ _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _VERSIONED = ("torch", "transformers", "tokenizers", "sentence-transformers")
 UNKNOWN_SHARE_LIMIT = 0.10
+_HUB_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def find_model(spec: ModelSpec) -> Path:
 
 
 def _looks_like_path(model: str) -> bool:
-    return model.startswith(("/", "./", "../", "~")) or model.count("/") > 1 or "\\" in model or not model
+    name, _, _ = model.partition("@")  # a revision may hold slashes: org/name@refs/pr/1
+    return model.startswith(("/", "./", "../", "~")) or name.count("/") > 1 or "\\" in model or not model
 
 
 def _bundled(kind: Kind) -> Path:
@@ -146,12 +148,24 @@ def _from_hub(spec: ModelSpec) -> Path:
 
     repo, _, revision = spec.model.partition("@")
     patterns = ["*.json", "*.txt", "*.model", "*.safetensors"] + (["*.py"] if spec.trust_remote_code else [])
+    wanted = revision or None
+    unreachable: Exception | None = None
     try:
-        return Path(huggingface_hub.snapshot_download(repo, revision=revision or None, allow_patterns=patterns))
+        # Asked first, because snapshot_download waits for ever for a host that accepts and never answers.
+        wanted = huggingface_hub.HfApi().repo_info(repo, revision=wanted, timeout=_HUB_SECONDS).sha
     except Exception as error:  # the hub client raises a dozen unrelated types, some of them its transport's
+        unreachable = error
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                repo, revision=wanted, allow_patterns=patterns, local_files_only=unreachable is not None
+            )
+        )
+    except Exception as error:
         raise HardnegError(
             f"{spec.kind} {spec.model}: it is neither a local folder nor could it be fetched from the Hugging Face "
-            f"hub ({type(error).__name__}); check the name and the network, or give a local folder or 'bundled'."
+            f"hub ({type(unreachable or error).__name__}); check the name and the network, or give a local folder or "
+            "'bundled'."
         ) from None
 
 
