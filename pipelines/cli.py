@@ -1,5 +1,7 @@
 """`hardneg SUBCOMMAND`: the only module that parses arguments and prints."""
 
+# ruff: noqa: E402 - what is set up here must be set before other libraries are imported
+
 from __future__ import annotations
 
 import logging
@@ -26,6 +28,7 @@ from rich.console import Console
 from hardneg import __version__
 from hardneg.errors import HardnegError
 
+FAULTS = 1  # what an audit found, in the user's data
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -33,14 +36,16 @@ app = App(
     name="hardneg",
     version=__version__,
     help="Denoised hard negatives for embedding models. Options of Apache Beam, the runner included, go after `--`.",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(
+        negative=(), consume_multiple=True, show_default=lambda value: str(value) if value else None
+    ),
 )
 _output = Console(soft_wrap=True, highlight=False)
 _log = Console(stderr=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 interrupted, 1 a bug."""
+    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 interrupted, 1 a bug or a finding."""
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 
 
@@ -61,8 +66,9 @@ def run(argv: list[str]) -> int:
         return _complain(str(error))
     except KeyboardInterrupt:
         _log.print(
-            "Interrupted. What was embedded and scored so far stays in the work folder; the same command goes on "
-            "from there."
+            "Interrupted. What was embedded and scored so far stays in the work folder (OUTPUT.work unless --work "
+            "says otherwise); the same command goes on from there.",
+            soft_wrap=True,
         )
         return INTERRUPTED
 
@@ -109,7 +115,8 @@ def _quiet() -> None:
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 
 
-from hardneg.pipelines.config import MineConfig  # noqa: E402  (after the environment is set)
+from hardneg.pipelines.config import MineConfig
+from hardneg.pipelines.options import AUDIT_DEFAULTS, EVALUATE_DEFAULTS, AuditOptions, EvaluateOptions
 
 
 @app.command(name="mine")
@@ -131,14 +138,15 @@ def _mine(
     from hardneg.pipelines.display import watching
 
     if dry_run:
-        from hardneg.pipelines.estimate import estimate
+        from hardneg.pipelines.estimate import estimate, scratch
 
-        with watching(config.work_folder, _log):
-            for line in estimate(config, beam_args):
-                _output.print(line)
+        with scratch(config) as trial, watching(trial.work_folder, _log):
+            lines = estimate(trial, beam_args)
+        for line in lines:
+            _output.print(line)
         return 0
     for note in driver.notes(config):
-        _log.print(note)
+        _log.print(note, soft_wrap=True)
     with watching(config.work_folder, _log):
         manifest = driver.mine(config, beam_args)
     _report(config.output, manifest)
@@ -158,6 +166,61 @@ def _report(output: str, manifest: dict[str, Any]) -> None:
     )
     if not rows:
         _log.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
+
+
+@app.command(name="audit")
+def _audit(
+    triplets: Annotated[
+        list[str], Parameter(help="A run of ours, a folder, or files: triplets, n-tuples or lists, Parquet or JSONL.")
+    ],
+    /,
+    *,
+    config: Annotated[AuditOptions, Parameter(name="*")] = AUDIT_DEFAULTS,
+) -> int:
+    """Check a set of training data, ours or another tool's: exit code 1 if anything is wrong with it."""
+    from hardneg.pipelines.audit import audit
+    from hardneg.pipelines.tables import fault_table
+
+    report = audit(triplets, config)
+    _output.print(
+        f"{report.rows:,} rows with {report.negatives:,} negatives of {report.anchors:,} different anchors in "
+        f"{report.files:,} files: {'nothing wrong was found.' if report.clean else 'this is wrong:'}"
+    )
+    if report.clean:
+        return 0
+    _output.print(fault_table(report))
+    return FAULTS
+
+
+@app.command(name="evaluate")
+def _evaluate(
+    folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
+    /,
+    *,
+    json_file: Annotated[str | None, Parameter(name="--json", help="Write the figures to this file, too.")] = None,
+    config: Annotated[EvaluateOptions, Parameter(name="*")] = EVALUATE_DEFAULTS,
+) -> int:
+    """Evaluate a finished run against judgements it was not told of, or against a person's."""
+    from hardneg.pipelines import tables
+    from hardneg.pipelines.evaluate import evaluate, write_json
+
+    evaluation = evaluate(folder, config)
+    if evaluation.drawn:
+        _output.print(
+            f"{evaluation.drawn:,} mined pairs in {config.sheet}. Write y in the last column where the negative is "
+            "relevant to the query after all, n where it is not, from the first row on without leaving one out; then "
+            f"give the file to --marked{f' with --seed {config.seed}' if config.seed else ''}.",
+            markup=False,
+        )
+    if evaluation.figures:
+        _output.print(tables.figure_table(evaluation))
+    for note in evaluation.notes:
+        _output.print(note)
+    if evaluation.relevant_pairs:
+        _output.print("Found relevant:", tables.pair_table(evaluation), sep="\n")
+    if json_file:
+        write_json(json_file, evaluation)
+    return 0
 
 
 if __name__ == "__main__":

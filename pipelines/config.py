@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,10 +15,16 @@ from hardneg.transforms.fusion import Source
 from hardneg.transforms.input_plan import InputOptions
 from hardneg.transforms.model_files import BUNDLED, ModelSpec
 from hardneg.transforms.scoring import Policy
+from hardneg.transforms.storage import is_local
 from hardneg.transforms.tokenization import TokenizerSpec
 
 _NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)", re.DOTALL)
 DEFAULT_DENSE = "dense"
+# Columns of candidates/ and of the tables on the way to it.
+_TAKEN = {
+    *("passage_id", "text", "file", "line", "text_digest", "query", "segment", "row", "query_id", "query_digest"),
+    *("sources", "fused_rank", "grade", "logit", "judge_score", "verdict", "reason", "selected"),
+}
 
 
 class MineConfig(BaseModel):
@@ -45,7 +51,7 @@ class MineConfig(BaseModel):
     query_id_column: str | None = Field(None, description="The query id's column.")
     pass_through: list[str] = Field([], description="Corpus columns to copy into candidates/.")
     min_relevance: float = Field(
-        1.0, gt=0, description="Grades from here on are positives; lower ones above 0 are masked."
+        1.0, gt=0, allow_inf_nan=False, description="Grades from here on are positives; lower ones above 0 are masked."
     )
     allow_no_positives: bool = Field(False, description="Mine queries without a positive too, into candidates/ only.")
     max_rejected: float = Field(
@@ -111,7 +117,7 @@ class MineConfig(BaseModel):
         [], description="Put before the query, and (given twice) before the passage, for the cross-encoder."
     )
     bi_encoder_max_length: int | None = Field(
-        None, ge=8, description="Tokens a text is cut to; default: the model's limit."
+        None, ge=8, description="Tokens a text is cut to; default: the model's limit, 512 at most."
     )
     cross_encoder_max_length: int | None = Field(
         None,
@@ -128,9 +134,12 @@ class MineConfig(BaseModel):
     )
 
     # Output
-    output: str = Field(description="The folder to write; it appears when the run has finished.")
+    output: str = Field(min_length=1, description="The folder to write; it appears when the run has finished.")
     output_shards: int = Field(8, ge=1, le=100_000, description="Files per table; more for larger outputs.")
-    overwrite: bool = Field(False, description="Replace an existing output; the old one is kept as OUTPUT.old.")
+    overwrite: bool = Field(
+        False,
+        description="Replace an existing output; the old one is kept as OUTPUT.old (in an object store: deleted).",
+    )
     work: str | None = Field(
         None,
         description="Where indexes and embeddings are kept while it runs, and after a kill; default OUTPUT.work.",
@@ -163,8 +172,23 @@ class MineConfig(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two retrievers are called {name!r}; give each its own NAME=")
+        taken = {name for source in self.sources for name in (source.rank, source.hit, source.signal)} | _TAKEN
+        for name in self.pass_through:
+            if name in taken or self.pass_through.count(name) > 1:
+                raise ValueError(f"--pass-through {name}: candidates/ has a column of that name already; rename yours")
         if len(self.cross_encoder_prompt) > 2:
             raise ValueError("--cross-encoder-prompt may be given twice at most: for the query and for the passage")
+        return self
+
+    @model_validator(mode="after")
+    def _folders_lie_apart(self) -> MineConfig:
+        given = (self.output, self.work_folder)
+        # The work folder is deleted when the run has finished, and the output appears by a rename.
+        output, work = (Path(path).resolve() if is_local(path) else PurePosixPath(path) for path in given)
+        if output == work or output in work.parents or work in output.parents:
+            raise ValueError(f"--output {given[0]} and --work {given[1]}: one lies in the other; keep them apart")
+        if is_local(self.output) and not is_local(self.work_folder):
+            raise ValueError(f"--output {given[0]} is a local folder, so --work {given[1]} must be one too")
         return self
 
     @property
@@ -281,7 +305,10 @@ def load_options(path: str) -> dict[str, Any]:
     try:
         if file.suffix == ".json":
             loaded = json.loads(file.read_text(encoding="utf-8"))
-            return {name: value for name, value in loaded["options"].items() if value is not None}
+            # To replace an output is a decision of its day, not of the run that is repeated.
+            return {
+                name: value for name, value in loaded["options"].items() if value is not None and name != "overwrite"
+            }
         return {
             name.replace("-", "_"): value for name, value in tomllib.loads(file.read_text(encoding="utf-8")).items()
         }
@@ -289,7 +316,7 @@ def load_options(path: str) -> dict[str, Any]:
         raise HardnegError(f"--config {path}: it cannot be read ({error.strerror}); give an existing file.") from None
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise HardnegError(f"--config {path}: it is neither TOML nor a manifest.json ({error}).") from None
-    except (KeyError, AttributeError):
+    except (KeyError, AttributeError, TypeError):
         raise HardnegError(
             f'--config {path}: it has no "options"; give a TOML file or a run\'s manifest.json.'
         ) from None

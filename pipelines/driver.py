@@ -14,19 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+    WorkerOptions,
+)
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.config import MineConfig
 from hardneg.pipelines.mine import SUMMARY, Plan, build
 from hardneg.transforms import storage
 from hardneg.transforms.input_plan import plan_inputs
-from hardneg.transforms.manifest import MANIFEST, describe_inputs, make_manifest, write_card, write_manifest
+from hardneg.transforms.manifest import CARD, MANIFEST, describe_inputs, make_manifest, write_card, write_manifest
 from hardneg.transforms.model_files import find_model
 from hardneg.transforms.progress import read_progress
 
+ESTIMATE = "estimate.json"
+TABLES = ("triplets", "candidates", "passages", "queries", "rejected")
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
+_STALE = ("progress", "result", "parts", "segments", "statistics", SUMMARY)  # of a former run; must not be read
+_KEPT = ("embeddings", "logits", "lock", ESTIMATE)
 
 
 def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
@@ -41,24 +50,34 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions(list(beam_args))
     if not options.view_as(StandardOptions).runner:
         options.view_as(StandardOptions).runner = "FnApiRunner"
-    unknown = [arg for arg in beam_args if arg.startswith("--") and arg[2:].split("=")[0] not in _known(options)]
-    if unknown:
+    unknown = _unknown(options, beam_args)
+    # Flink's and Spark's own options are known to their job servers only.
+    if unknown and _runner(options) in (*LOCAL_RUNNERS, "DataflowRunner"):
         raise HardnegError(f"Beam has no option {unknown[0]}; see the options of your runner.")
     direct = options.view_as(DirectOptions)
     if _is_local(options):
         direct.direct_num_workers = direct.direct_num_workers or os.cpu_count() or 1
         if direct.direct_num_workers > 1 and direct.direct_running_mode == "in_memory":
             direct.direct_running_mode = "multi_processing"
+        worker = options.view_as(WorkerOptions)
+        worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "CRITICAL"
     options.view_as(SetupOptions).save_main_session = False
     return options
 
 
-def _known(options: PipelineOptions) -> set[str]:
-    return set(options.get_all_options(drop_default=False, retain_unknown_options=False))
+def _unknown(options: PipelineOptions, beam_args: Sequence[str]) -> list[str]:
+    """Return the options that Beam's Python SDK does not have."""
+    names: set[str] = set()  # as they are written, not where argparse puts them: --no_use_public_ips, --worker_zone
+    options.get_all_options(add_extra_args_fn=lambda parser: names.update(parser._option_string_actions))
+    return [arg for arg in beam_args if arg.startswith("--") and arg.split("=")[0] not in names]
+
+
+def _runner(options: PipelineOptions) -> str:
+    return options.view_as(StandardOptions).runner.split(".")[-1]
 
 
 def _is_local(options: PipelineOptions) -> bool:
-    return options.view_as(StandardOptions).runner.split(".")[-1] in LOCAL_RUNNERS
+    return _runner(options) in LOCAL_RUNNERS
 
 
 def worker_threads(options: PipelineOptions) -> int | None:
@@ -107,19 +126,32 @@ def working(plan: Plan) -> Iterator[None]:
         yield
         return
     folder = Path(work)
+    _refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        if storage.is_local(output):
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
     except OSError as error:
         raise HardnegError(f"--output {output}: {work} cannot be written ({error.strerror}).") from None
     try:
-        for stale in ("progress", "result", "parts", "segments", SUMMARY):
+        for stale in _STALE:
             path = folder / stale
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with anything else in it than a run's work: it is deleted when the run has finished."""
+    ours = (*_STALE, *_KEPT)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in ours and not path.name.startswith(tuple(f".{name}." for name in ours)):
+            raise HardnegError(
+                f"--work {folder}: it holds {path.name}, which is not a run's, and the work folder is deleted when the "
+                "run has finished; give a new or an empty folder."
+            )
 
 
 def _lock(folder: Path) -> Path:
@@ -157,19 +189,27 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
     Raises:
         HardnegError: what a worker found wrong with the input.
     """
-    pipeline = beam.Pipeline(options=options)
+    try:
+        pipeline = beam.Pipeline(options=options)
+    except ValueError as error:
+        raise HardnegError(f"Beam cannot run with the options after --: {error}") from None
     try:
         build(pipeline, plan)
         pipeline.run().wait_until_finish()
     except Exception as error:
-        message = worker_message(f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        if "KeyboardInterrupt" in text:  # a local worker was interrupted, and Beam made an error of it
+            raise KeyboardInterrupt from None
+        message = worker_message(text)
         if message is None:
             raise
         raise HardnegError(message) from None
 
 
 def worker_message(text: str) -> str | None:
-    """Return the sentence of a HardnegError that a runner has wrapped into its own error's text, or None."""
+    """Return the sentence for a user's mistake that a runner has wrapped into its own error's text, or None."""
+    if "[Errno 28]" in text:
+        return "A disk is full; make room and start the same command again: it goes on from its work folder."
     found = re.findall(r"HardnegError: (.*?)(?: \[while running|\n\n|\Z)", text, re.DOTALL)
     return found[-1].strip() if found else None
 
@@ -185,15 +225,18 @@ def publish(plan: Plan, wall_seconds: float) -> dict[str, Any]:
     write_manifest(plan.result, manifest)
     if storage.is_local(config.output):
         output = Path(config.output)
+        # --work may lie on another disk: copied beside its place first, so that the last step is one rename.
+        new, old = (output.with_name(name) for name in (f".{output.name}.new", output.name + ".old"))
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.move(plan.result, new)
         if output.exists():
-            old = output.with_name(output.name + ".old")
             shutil.rmtree(old, ignore_errors=True)
             os.replace(output, old)
-        os.replace(plan.result, output)
+        os.replace(new, output)
     if storage.is_local(plan.work):
         shutil.rmtree(plan.work, ignore_errors=True)
     else:
-        FileSystems.delete([plan.work])
+        storage.delete_files(storage.join(plan.work, "**"))
     return manifest
 
 
@@ -209,11 +252,22 @@ def notes(config: MineConfig) -> list[str]:
     return said
 
 
+def _clear(output: str) -> None:
+    """Delete an object store's output before a run, which writes in place: nothing can be moved away there.
+
+    The manifest goes first, so that what is left does not look finished; other files are not ours to delete.
+    """
+    if not storage.is_local(output):
+        for pattern in (MANIFEST, CARD, *(f"{table}/**" for table in TABLES)):
+            storage.delete_files(storage.join(output, pattern))
+
+
 def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
     """Run a mining configuration from inputs to a published output; return its manifest."""
     start = time.perf_counter()
     options = pipeline_options(beam_args)
     plan = make_plan(config, options)
     with working(plan):
+        _clear(plan.config.output)
         run_graph(plan, options, build)
         return publish(plan, time.perf_counter() - start)

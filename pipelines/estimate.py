@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
 from hardneg.pipelines.config import MineConfig
-from hardneg.pipelines.driver import make_plan, pipeline_options, run_graph, working
+from hardneg.pipelines.driver import ESTIMATE, make_plan, pipeline_options, run_graph, working
 from hardneg.pipelines.mine import Plan, build_reading
 from hardneg.transforms import storage
 from hardneg.transforms.ingestion import sample_passages
@@ -19,8 +22,17 @@ from hardneg.transforms.model_files import ModelSpec
 from hardneg.transforms.resources import bi_encoder, cross_encoder
 from hardneg.transforms.selection import steps
 
-_ESTIMATE = "estimate.json"
 _MEASURED = 64  # texts and pairs of the measurement
+
+
+@contextmanager
+def scratch(config: MineConfig) -> Iterator[MineConfig]:
+    """Yield the configuration with a work folder of its own, which is gone afterwards: a dry run leaves nothing."""
+    if not storage.is_local(config.work_folder):
+        yield config
+        return
+    with tempfile.TemporaryDirectory(prefix="hardneg-dry-run-") as folder:
+        yield config.model_copy(update={"work": str(Path(folder) / "work")})
 
 
 def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
@@ -29,7 +41,7 @@ def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
     plan = make_plan(config, options)
     with working(plan):
         run_graph(plan, options, _build)
-        found = json.loads(storage.read_file(storage.join(plan.work, _ESTIMATE)))
+        found = json.loads(storage.read_file(storage.join(plan.work, ESTIMATE)))
     counts = found["counts"]
     queries, passages = found["queries"], counts.get("passages", 0)
     retrieved = queries * min(passages, config.k * len(config.sources))
@@ -89,5 +101,5 @@ def _write(
         "sample": [text for _, text in sorted(sample)[:_MEASURED]],
     }
     storage.write_file(
-        storage.join(work, _ESTIMATE), lambda sink: sink.write(json.dumps(found, ensure_ascii=False).encode())
+        storage.join(work, ESTIMATE), lambda sink: sink.write(json.dumps(found, ensure_ascii=False).encode())
     )

@@ -9,7 +9,14 @@ import numpy as np
 import torch
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.model_files import ModelSpec, describe_model, find_model, token_limit
+from hardneg.transforms.model_files import (
+    LOAD_ERRORS,
+    ModelSpec,
+    check_tokenizer,
+    describe_model,
+    find_model,
+    token_limit,
+)
 from hardneg.transforms.shapes import run_canonical
 
 
@@ -101,8 +108,9 @@ def _load(spec: ModelSpec, folder: str) -> tuple[Any, Any]:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=spec.torch_dtype, use_safetensors=True, output_loading_info=True, **shared
         )
+        model = model.eval().to(spec.device)
         tokenizer = AutoTokenizer.from_pretrained(folder, **shared)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except LOAD_ERRORS as error:
         raise HardnegError(f"cross-encoder {spec.model}: {folder} could not be loaded: {error}") from error
     if loading["missing_keys"]:
         raise HardnegError(
@@ -111,8 +119,9 @@ def _load(spec: ModelSpec, folder: str) -> tuple[Any, Any]:
         )
     if not tokenizer.is_fast:
         raise HardnegError(f"cross-encoder {spec.model}: it has no tokenizer.json; save a fast tokenizer with it.")
+    check_tokenizer(spec, tokenizer)
     _run_head_in_float32(model)
-    return model.eval().to(spec.device), tokenizer
+    return model, tokenizer
 
 
 def _run_head_in_float32(model: Any) -> None:

@@ -60,10 +60,10 @@ def search_dense(queries: np.ndarray, passages: np.ndarray, k: int) -> tuple[np.
 def _preselect(queries: np.ndarray, passages: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return every pair whose exact similarity can be among its query's top k.
 
-    A float32 dot product of unit vectors is off by at most about d * 2**-24, whatever its summation order;
-    all within twice that of the k-th best are kept.
+    A float32 dot product of unit vectors is off by at most about d * 2**-24, whatever its summation order, and
+    rounding the exact similarity and the norms adds a little; all within twice that of the k-th best are kept.
     """
-    slack = np.float32(2 * queries.shape[1] * 2.0**-24)
+    slack = np.float32(2 * (queries.shape[1] + 4) * 2.0**-24)
     floor = np.full(len(queries), -np.inf, dtype=np.float32)  # k-th best so far, less the slack
     kept_rows: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(queries)
     kept_scores: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(queries)

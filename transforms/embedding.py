@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -164,11 +165,18 @@ class RequireVectors(beam.PTransform):
 
 def _require_vectors(element: tuple[int, pa.Table], source: Source) -> tuple[int, pa.Table]:
     _, queries = element
-    missing = queries.filter(queries[source.embedding].is_null())
+    vectors = queries[source.embedding]
+    missing = queries.filter(vectors.is_null())
     if len(missing):
         raise HardnegError(
             f"--query-embeddings {source.name}: the query {missing['query_id'][0].as_py()!r} has no vector; add it to "
             f"the files, or encode queries with --bi-encoder {source.name}=MODEL."
+        )
+    lengths = sorted(set(pc.list_value_length(vectors).to_pylist()))
+    if len(lengths) > 1:
+        raise HardnegError(
+            f"--query-embeddings {source.name}: vectors have {lengths[0]} and {lengths[1]} dimensions; give those of "
+            "one model."
         )
     return element
 
@@ -197,7 +205,7 @@ def _read_vectors(path: str, id_name: str, vector_name: str, slices: int) -> Ite
         except (pa.ArrowInvalid, OSError) as error:
             raise HardnegError(f"{path}: it is not a Parquet file ({error}); --embeddings takes Parquet.") from None
         schema = parquet.schema_arrow
-        vectors = [field for field in schema if pa.types.is_list(field.type) or _is_fixed(field.type)]
+        vectors = [field for field in schema if _is_vector(field.type)]
         ids = [field for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
         if len(vectors) != 1 or len(ids) != 1:
             raise HardnegError(
@@ -214,17 +222,18 @@ def _read_vectors(path: str, id_name: str, vector_name: str, slices: int) -> Ite
             yield from split_by(table, cut(table[id_name].to_pylist(), slices))
 
 
-def _is_fixed(kind: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind)
+def _is_vector(kind: pa.DataType) -> bool:
+    a_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return a_list and pa.types.is_floating(kind.value_type)
 
 
 def _unit(path: str, column: pa.Array) -> pa.Array:
     """Return vectors L2-normalised in float32."""
-    lengths = {len(vector) if vector is not None else None for vector in column.to_pylist()}
+    lengths = set(pc.list_value_length(column).to_pylist())
     values = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
-    if len(lengths) != 1 or None in lengths or not np.isfinite(values).all():
+    if len(lengths) > 1 or None in lengths or not np.isfinite(values).all():
         raise HardnegError(f"{path}: a vector is missing, of another length, or not finite; mend the file.")
-    matrix = values.reshape(len(column), -1)
+    matrix = values.reshape(len(column), max(lengths, default=0))
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     if (norms == 0).any():
         raise HardnegError(f"{path}: a vector is all zeros, and a cosine with it has no value; mend the file.")
@@ -269,8 +278,13 @@ class _StoreVectors(beam.DoFn):
                         f"--embeddings {self._source.name}: vectors have {values.shape[1]} and {whole.shape[1]} "
                         "dimensions; give those of one model."
                     )
-                whole[rows[rows >= 0]] = values[rows >= 0]
-                filled[rows[rows >= 0]] = True
+                known = rows[rows >= 0]
+                if filled[known].any() or len(np.unique(known)) < len(known):
+                    raise HardnegError(
+                        f"--embeddings {self._source.name}: a passage has two vectors in its files; give each one."
+                    )
+                whole[known] = values[rows >= 0]
+                filled[known] = True
             if whole is None or not filled.all():
                 missing = opened.passages["passage_id"][int(np.argmin(filled))].as_py()
                 raise HardnegError(

@@ -9,12 +9,19 @@ import numpy as np
 import torch
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.model_files import ModelSpec, describe_model, find_model, token_limit
+from hardneg.transforms.model_files import (
+    LOAD_ERRORS,
+    ModelSpec,
+    check_tokenizer,
+    describe_model,
+    find_model,
+    token_limit,
+)
 from hardneg.transforms.shapes import run_canonical
 
 Role = Literal["query", "passage"]
 
-_PROMPT_NAMES: dict[Role, tuple[str, ...]] = {"query": ("query",), "passage": ("document", "passage")}
+_PROMPT_NAMES: dict[Role, tuple[str, ...]] = {"query": ("query",), "passage": ("document", "passage", "corpus")}
 
 
 class BiEncoder:
@@ -41,7 +48,7 @@ class BiEncoder:
                 local_files_only=True,
                 model_kwargs={"dtype": self.spec.torch_dtype, "use_safetensors": True},
             ).eval()
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except LOAD_ERRORS as error:
             raise HardnegError(f"bi-encoder {spec.model}: {folder} could not be loaded: {error}") from error
         self._transformer, *self._head = list(model)
         if not hasattr(self._transformer, "auto_model"):
@@ -52,6 +59,7 @@ class BiEncoder:
         for module in self._head:
             module.float()
         self.tokenizer: Any = model.tokenizer
+        check_tokenizer(spec, self.tokenizer)
         self.max_length = token_limit(spec, model.max_seq_length, self.tokenizer.model_max_length)
         self.dimension = int(model.get_embedding_dimension() or 0)
         self.prompts: dict[Role, str] = {
@@ -84,7 +92,8 @@ class BiEncoder:
         lengths = np.array([len(ids) for ids in encoded["input_ids"]])
         prompt_length = None
         if prompt and not self._pools_prompt:
-            prompt_length = len(self.tokenizer(prompt)["input_ids"]) - 1  # its closing token is not part of it
+            ids = self.tokenizer(prompt)["input_ids"]
+            prompt_length = len(ids) - (ids[-1] in self.tokenizer.all_special_ids)  # a closing token is no prompt
 
         def forward(rows: np.ndarray, length: int) -> torch.Tensor:
             batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
@@ -98,7 +107,14 @@ class BiEncoder:
                 features = module(features)
             return torch.nn.functional.normalize(features["sentence_embedding"].float(), dim=-1)
 
-        return run_canonical(lengths, self.spec.shapes, self.max_length, forward, on_batch)
+        values = run_canonical(lengths, self.spec.shapes, self.max_length, forward, on_batch)
+        if not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise HardnegError(
+                f"bi-encoder {self.spec.model}: the embedding of {texts[bad][:60]!r} is not finite in "
+                f"{self.spec.dtype}; run it with --dtype float32."
+            )
+        return values
 
 
 def _prompt(given: str | None, stored: Mapping[str, str | None] | None, role: Role) -> str:

@@ -14,6 +14,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from hardneg.errors import HardnegError
 from hardneg.transforms.blocks import Block
 from hardneg.transforms.bm25 import SearchResult
 from hardneg.transforms.bm25_index import encode_queries
@@ -104,6 +105,12 @@ def search_segment(
         for source in sources
         if source.kind == "dense"
     }
+    for source, (mine, theirs) in dense.items():
+        if mine.shape[1] != theirs.shape[1]:
+            raise HardnegError(
+                f"{source.name}: the queries' vectors have {mine.shape[1]} dimensions and the passages' "
+                f"{theirs.shape[1]}; take both from one model."
+            )
     hits = {source: _pairs(*search_dense(*both, k), size) for source, both in dense.items()}
     looked_up = [_look_up(segment, lists) for lists in asked.values()]
     extra = np.unique(np.concatenate([*hits.values(), *looked_up, np.empty(0, dtype=np.int64)]))

@@ -136,7 +136,8 @@ class _BuildSegment(beam.DoFn):
             merged = merge_passages([_read_stream(path) for path in sorted(paths)], self._file_names)
             write_table(storage.join(target, TEXTS), merged.passages)
             texts = merged.passages["text"]
-            index_passages(self._tokenizer(text.as_py()) for text in texts).write(target)
+            with storage.publishing(target) as scratch:
+                index_passages(self._tokenizer(text.as_py()) for text in texts).write(scratch)
         record(self._work, "index", done=len(merged.passages))
         yield SegmentInfo(segment, len(merged.passages), merged.repeated)
 

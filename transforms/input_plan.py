@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from apache_beam.io.filesystems import FileSystems
 
 from hardneg.errors import HardnegError
+from hardneg.transforms import storage
 from hardneg.transforms.formats_in import COMPRESSIONS, compression, first_line
 from hardneg.transforms.input_columns import Head, head_of_qrels, head_of_rows, listed, parts_of, resolve
 from hardneg.transforms.input_files import KINDS, InputFile
@@ -180,7 +181,7 @@ def _expanded(pattern: str, option: str) -> list[tuple[str, int]]:
     try:
         if glob and FileSystems.exists(pattern):  # brackets in the name of one file
             pattern, glob = _escaped(pattern), False
-        matches = FileSystems.match([pattern])[0].metadata_list
+        matches = storage.match(pattern)
     except Exception as error:  # whatever the client of an object store raises
         raise HardnegError(
             f"{option} {pattern} can't be listed ({first_line(error)}): check the path and your access to it."
@@ -219,7 +220,7 @@ def _in_folder(options: InputOptions, problems: list[str]) -> list[_Found]:
         ("qrels", "qrels/*", ".tsv"),
     ):
         try:
-            matches = FileSystems.match([f"{base}/{stem}{suffix}*"])[0].metadata_list
+            matches = storage.match(f"{base}/{stem}{suffix}*")
         except Exception as error:
             problems.append(f"--input {folder} can't be listed ({first_line(error)}): check it and your access to it.")
             return []

@@ -29,6 +29,10 @@ class Reason(StrEnum):
     ABOVE_MAX_SIGMOID = "above_max_sigmoid"
 
 
+# Passages of one text may be known in several ways: the first counts, whatever their ids.
+_BY_TEXT = (Reason.EQUAL_TO_POSITIVE, Reason.PARTIALLY_RELEVANT, Reason.NEGATIVE_GRADE, Reason.EQUAL_TO_QUERY)
+
+
 def mask_known(
     queries: pa.Table, candidates: pa.Table, min_relevance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -65,8 +69,7 @@ def mask_known(
             elif reason:
                 verdicts[row], reasons[row] = Verdict.DROPPED, reason
                 same = Reason.EQUAL_TO_POSITIVE if reason == Reason.POSITIVE_OF_EQUAL_QUERY else reason
-                if by_text.get(digests[row]) != Reason.EQUAL_TO_POSITIVE:
-                    by_text[digests[row]] = same
+                by_text[digests[row]] = min(same, by_text.get(digests[row], same), key=_BY_TEXT.index)
         _mask_texts(rows, digests, ranks, by_text, verdicts, reasons)
     return verdicts, reasons, grades
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.shapes import CPU_SHAPES, GPU_SHAPES, ShapeTable
@@ -23,6 +24,8 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 _VERSIONED = ("torch", "transformers", "tokenizers", "sentence-transformers")
 UNKNOWN_SHARE_LIMIT = 0.10
 _HUB_SECONDS = 10.0
+# What loading damaged or unsuitable files, or an absent device, has been seen to raise.
+LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class ModelSpec:
 def default_dtype(device: str) -> str:
     """Return bfloat16 where the device has units for it, float16 on older CUDA devices, else float32."""
     if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     if device == "cpu" and _cpu_has_bfloat16():
         return "bfloat16"
     return "float32"
@@ -93,7 +96,7 @@ def find_model(spec: ModelSpec) -> Path:
     """
     if spec.model == BUNDLED:
         folder = _bundled(spec.kind)
-    elif Path(spec.model).expanduser().is_dir():
+    elif spec.model and Path(spec.model).expanduser().is_dir():
         folder = Path(spec.model).expanduser()
     elif _looks_like_path(spec.model):
         raise HardnegError(f"{spec.kind} {spec.model}: there is no such folder; give an existing one.")
@@ -104,9 +107,11 @@ def find_model(spec: ModelSpec) -> Path:
             f"{spec.kind} {spec.model}: {folder} holds no config.json or modules.json; "
             "give a folder that a Hugging Face or sentence-transformers model was saved to."
         )
-    if not any(folder.rglob("*.safetensors")):
+    # A sentence-transformers model may keep a pickle in one module's folder, and would load it.
+    pickles = [path for path in folder.rglob("pytorch_model*.bin") if not any(path.parent.glob("*.safetensors"))]
+    if pickles or not any(folder.rglob("*.safetensors")):
         raise HardnegError(
-            f"{spec.kind} {spec.model}: it has no .safetensors weights, and hardneg loads no others (a pickle "
+            f"{spec.kind} {spec.model}: not all of its weights are .safetensors, and hardneg loads no others (a pickle "
             "can run code); save the model again with safe_serialization=True."
         )
     return folder
@@ -169,9 +174,14 @@ def _from_hub(spec: ModelSpec) -> Path:
         ) from None
 
 
-@lru_cache(maxsize=64)
 def file_sha256(path: Path) -> str:
-    """Return the hex SHA-256 of a file."""
+    """Return the hex SHA-256 of a file, computed once for as long as it does not change."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, *_: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -181,7 +191,7 @@ def describe_model(spec: ModelSpec, folder: Path, max_length: int, **more: Any) 
     files = {
         str(path.relative_to(folder)): file_sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".md" and not path.name.startswith(".")
+        if path.is_file() and path.suffix != ".md" and not f"/{path.relative_to(folder)}".count("/.")
     }
     parts = {
         "kind": spec.kind,
@@ -202,6 +212,12 @@ def token_limit(spec: ModelSpec, *limits: int | None) -> int:
     """Return the tokens a text or pair is cut to: as asked, never above the model's limits; 512 unless asked."""
     limit = min([int(limit) for limit in limits if limit] or [512])
     return min(spec.max_length or 512, limit)
+
+
+def check_tokenizer(spec: ModelSpec, tokenizer: Any) -> None:
+    """Raise HardnegError for a tokenizer that knows nothing: transformers makes one up where files are missing."""
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise HardnegError(f"{spec.kind} {spec.model}: its tokenizer has no words; save its tokenizer with the model.")
 
 
 def unknown_share(tokenizer: Any, texts: list[str]) -> float:

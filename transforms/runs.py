@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -38,7 +39,9 @@ def _read(path: str, column: str, buckets: int) -> Iterator[tuple[int, pa.Table]
 
 
 def parse_run(path: str, data: bytes) -> dict[str, list[str]]:
-    """Return each query's passage ids, best first: score descending, then passage id, as trec_eval ranks.
+    """Return each query's passage ids, best first: score descending, then passage id.
+
+    The rank column is not looked at, as trec_eval does not.
 
     Args:
         path: for the error.
@@ -55,6 +58,8 @@ def parse_run(path: str, data: bytes) -> dict[str, list[str]]:
         try:
             query, _, passage, _, score, *_ = (field.decode("utf-8") for field in fields)
             value = float(score)
+            if math.isnan(value):
+                raise ValueError
         except ValueError:
             raise HardnegError(
                 f"{path}:{number}: a TREC run's line has six fields (query id, Q0, passage id, rank, score, tag), "

@@ -91,10 +91,12 @@ def mine_block(block: Block, sources: Sequence[Source], policy: Policy, texts_of
         table = table.append_column(name, candidates[name])
     mined = Mined(
         candidates=_with_query(table, block.queries, query).filter(pa.array(kept)),
-        triplets=_triplets(block, positives, selected, texts_of),
+        triplets=_triplets(block, _distinct(positives, query, candidates), selected, texts_of),
         counts=_counts(len(block.queries), query, kept, retrieved, logits, cut_pairs, verdicts, reasons, selected),
     )
-    _count_short_queries(mined.counts, len(block.queries), query, selected, verdicts, policy.negatives)
+    _count_short_queries(
+        mined.counts, len(block.queries), query[kept], selected[kept], verdicts[kept], policy.negatives
+    )
     return mined
 
 
@@ -137,6 +139,15 @@ def _with_query(table: pa.Table, queries: pa.Table, query: np.ndarray) -> pa.Tab
     place = pa.array(query)
     table = table.set_column(0, "query_id", queries["query_id"].combine_chunks().take(place))
     return table.append_column("query_digest", queries["digest"].combine_chunks().take(place))
+
+
+def _distinct(positives: np.ndarray, query: np.ndarray, candidates: pa.Table) -> np.ndarray:
+    """Return positives without those that repeat the text of another of their query: its triplets would be equal."""
+    digests = candidates["text_digest"].take(pa.array(positives)).to_pylist()
+    first: dict[tuple[int, bytes], int] = {}
+    for owner, digest, row in zip(query[positives].tolist(), digests, positives.tolist(), strict=True):
+        first.setdefault((owner, digest), row)
+    return np.array(list(first.values()), dtype=np.int64)
 
 
 def _triplets(block: Block, positives: np.ndarray, selected: np.ndarray, texts_of: TextsOf) -> pa.Table:

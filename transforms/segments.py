@@ -6,6 +6,7 @@ A segment's rows are sorted by passage id, so a row number orders passages as th
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections import OrderedDict
@@ -113,8 +114,7 @@ def working_copy(remote: str) -> Path:
     if storage.is_local(remote):
         return Path(remote)
     cache = Path(tempfile.gettempdir()) / "hardneg-work"
-    for path in storage.list_files(storage.join(remote, "**")):
-        storage.local_copy(path, cache)
+    storage.copy_files(storage.join(remote, "**"), cache)
     return cache / remote.replace("://", "/")
 
 
@@ -127,7 +127,8 @@ class Segment:
 
     def __init__(self, work: str, number: int) -> None:
         self.number = number
-        self.local = working_copy(folder(work, number))
+        self._folder = folder(work, number)
+        self.local = working_copy(self._folder)
         self.passages: pa.Table = read_table(str(self.local / TEXTS))
         self._held: dict[str, Any] = {}
 
@@ -145,23 +146,33 @@ class Segment:
 
     def array(self, name: str) -> np.ndarray:
         """Return one of the segment's .npy files, memory-mapped and read-only."""
+        working_copy(self._folder)  # it may have been added to an object store since this was opened
         return np.load(self.local / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
     def hold(self, name: str, make: Callable[[], T]) -> T:
         """Return what was opened over this segment under a name, opened when first asked for."""
         with _lock:
             if name not in self._held:
+                working_copy(self._folder)  # as above
                 self._held[name] = make()
             return self._held[name]
 
 
-_open: OrderedDict[tuple[str, int], Segment] = OrderedDict()
+def _built(work: str, number: int) -> tuple[int, int]:
+    """Return what tells a segment from one that an earlier run of this process built in the same place."""
+    if not storage.is_local(work):
+        return 0, 0
+    status = os.stat(Path(folder(work, number)) / TEXTS)
+    return status.st_ino, status.st_mtime_ns
+
+
+_open: OrderedDict[tuple[str, int, int, int], Segment] = OrderedDict()
 
 
 def open_segment(work: str, number: int) -> Segment:
     """Return a segment, opened once per process; the least recently used are closed."""
     with _lock:
-        key = (work, number)
+        key = (work, number, *_built(work, number))
         if key not in _open:
             _open[key] = Segment(work, number)
         _open.move_to_end(key)

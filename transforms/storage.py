@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 
@@ -35,8 +35,12 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
     Locally through a temporary file and a rename; an object store's file appears when it is closed.
     """
     if not is_local(path):
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            write(file)
+        # Closing publishes, also where an exception closes: so nothing is created before all is there.
+        with tempfile.TemporaryFile() as whole:
+            write(whole)
+            whole.seek(0)
+            with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                shutil.copyfileobj(whole, file)
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +61,29 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
+def match(pattern: str) -> list[FileMetadata]:
+    """Return what matches a path or glob, sorted by path.
+
+    Raises:
+        BeamIOError: the filesystem cannot be asked.
+    """
+    # Beam finds nothing for a local glob without a folder in it.
+    bare = is_local(pattern) and not os.path.dirname(pattern)
+    found = FileSystems.match([os.path.join(os.curdir, pattern) if bare else pattern])[0].metadata_list
+    return sorted(found, key=lambda metadata: metadata.path)
+
+
 def list_files(pattern: str) -> list[str]:
     """Return the paths that match a pattern, sorted."""
-    return sorted(metadata.path for metadata in FileSystems.match([pattern])[0].metadata_list)
+    return [metadata.path for metadata in match(pattern)]
+
+
+def delete_files(pattern: str) -> None:
+    """Delete the files that match a pattern; there may be none."""
+    # Object stores' clients delete by exact name: a folder's name deletes nothing there.
+    paths = list_files(pattern)
+    if paths:
+        FileSystems.delete(paths)
 
 
 @contextmanager
@@ -87,12 +111,14 @@ def _copy_into(file: Path, sink: IO[bytes]) -> None:
         shutil.copyfileobj(source, sink)
 
 
-def local_copy(path: str, cache: Path) -> Path:
-    """Return a local path with a file's content: the file itself, or a copy of it under ``cache``."""
-    if is_local(path):
-        return Path(path)
-    copy = cache / path.replace("://", "/")
-    if not copy.exists():
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as source:
-            write_file(str(copy), lambda sink: shutil.copyfileobj(source, sink))
-    return copy
+def copy_files(pattern: str, cache: Path) -> None:
+    """Bring copies of an object store's files under ``cache`` up to date."""
+    for found in match(pattern):
+        copy = cache / found.path.replace("://", "/")
+        # An earlier run may have left another file of that name here: the original's time tells them apart.
+        updated = round(found.last_updated_in_seconds * 1e6) * 1000
+        if copy.exists() and (copy.stat().st_size, copy.stat().st_mtime_ns) == (found.size_in_bytes, updated):
+            continue
+        with FileSystems.open(found.path, compression_type=CompressionTypes.UNCOMPRESSED) as source:
+            write_file(str(copy), partial(shutil.copyfileobj, source))
+        os.utime(copy, ns=(updated, updated))

@@ -26,7 +26,8 @@ def normalise(text: str) -> str:
     # Ordering a run of combining marks takes quadratic time: an hour for 2 MB of them. Breaking it every 30 is
     # Unicode's remedy (UAX 15, Stream-Safe Text Format).
     text = _LONG_SYMBOLS.sub(rf"\g<0>{_JOINER}", text)
-    return _WHITE_SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    text = unicodedata.normalize("NFKC", text).replace(_JOINER, "")  # it counts as nothing, wherever it came from
+    return _WHITE_SPACE.sub(" ", text.casefold()).strip()
 
 
 def cut_digest(identifier: str) -> int:

@@ -94,36 +94,50 @@ def spread(keys: np.ndarray, apart: int) -> tuple[np.ndarray, int]:
     Returns:
         the order, int64, shape (rows,), and the number of rows that stand too close.
     """
+    keys_of = keys.tolist()
     free: dict[int, int] = defaultdict(int)  # key -> first place where it may stand again
+    due: dict[int, list[int]] = defaultdict(list)  # place -> keys that may stand again there
+    parked: dict[int, list[int]] = defaultdict(list)  # key -> a heap of the rows that wait for it
     ready = list(range(len(keys)))  # a heap of rows not known to be blocked
-    blocked: dict[int, list[int]] = defaultdict(list)  # place -> rows to look at again there
-    waiting = list(range(len(keys)))  # a heap of all rows, written ones removed lazily
     written = np.zeros(len(keys), dtype=bool)
     order: list[int] = []
-    close = 0
+    first = close = 0
+
+    def release(key: int) -> None:
+        # One row is enough: the others stand behind it, and wait again once it is written. So a key that most
+        # rows have does not make every row move again and again.
+        while parked[key]:
+            row = heapq.heappop(parked[key])
+            if not written[row]:
+                heapq.heappush(ready, row)
+                return
+
     while len(order) < len(keys):
         place = len(order)
-        for row in blocked.pop(place, ()):
-            heapq.heappush(ready, row)
+        for key in due.pop(place, ()):
+            if free[key] == place:
+                release(key)
         chosen = None
-        while ready:
+        while ready and chosen is None:
             row = heapq.heappop(ready)
-            if written[row]:
-                continue
-            until = max(free[key] for key in keys[row].tolist())
+            until, key = max((free[key], key) for key in keys_of[row])
             if until <= place:
                 chosen = row
-                break
-            blocked[until].append(row)
+                continue
+            heapq.heappush(parked[key], row)
+            for key in keys_of[row]:
+                if free[key] <= place:
+                    release(key)
         if chosen is None:
-            while written[waiting[0]]:
-                heapq.heappop(waiting)
-            chosen = waiting[0]
+            while written[first]:
+                first += 1
+            chosen = first
             close += 1
         written[chosen] = True
         order.append(chosen)
-        for key in keys[chosen].tolist():
+        for key in keys_of[chosen]:
             free[key] = place + apart + 1
+            due[free[key]].append(key)
     return np.array(order, dtype=np.int64), close
 
 

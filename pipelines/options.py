@@ -1,0 +1,56 @@
+"""The options of the commands that read finished data: light to import, for the command line."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AuditOptions(BaseModel):
+    """The options of ``hardneg audit``; a field's name with dashes is its option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: list[str] = Field(
+        [], description="Corpus files, paths or globs: with --queries and --qrels, known positives."
+    )
+    queries: list[str] = Field([], description="Query files.")
+    qrels: list[str] = Field(
+        [],
+        description="Judgements, in TREC's or in BEIR's form. For a run of ours they do alone: it brings its texts.",
+    )
+    min_relevance: float = Field(1.0, gt=0, description="Grades from here on are positives.")
+    expect: int | None = Field(None, ge=1, description="Report queries with fewer negatives than this.")
+    holdout: list[str] = Field(
+        [],
+        description="An evaluation set: a BEIR folder, or files of queries, passages or both. May be repeated.",
+    )
+    holdout_split: str | None = Field(None, description="Which qrels of a folder given with --holdout.")
+    anchor_column: str | None = Field(None, description="The anchors' column, if it is not recognised.")
+    positive_column: str | None = Field(None, description="The positives' column.")
+    negative_column: list[str] = Field([], description="The negatives' column. May be repeated.")
+    id_column: str | None = Field(None, description="The corpus's id column.")
+    text_column: str | None = Field(None, description="The corpus's text column.")
+    title_column: str | None = Field(None, description="The corpus's title column.")
+    query_id_column: str | None = Field(None, description="The id column of --queries.")
+    query_column: str | None = Field(None, description="The text column of --queries.")
+
+
+class EvaluateOptions(BaseModel):
+    """The options of ``hardneg evaluate``; a field's name with dashes is its option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judgements: list[str] = Field(
+        [], description="Judgements that the miner was not told of, in TREC's or in BEIR's form. May be repeated."
+    )
+    min_relevance: float = Field(1.0, gt=0, description="Grades from here on are relevant.")
+    draw: int | None = Field(
+        None, ge=1, description="Draw so many mined pairs for a person to mark; 154 is a good number."
+    )
+    sheet: str | None = Field(None, description="Where --draw writes them: a .tsv or .csv file.")
+    marked: str | None = Field(None, description="The sheet, marked: certifies the false-negative rate.")
+    seed: int = Field(0, description="Of the draw; --marked needs the one that --draw had.")
+
+
+AUDIT_DEFAULTS = AuditOptions.model_validate({})
+EVALUATE_DEFAULTS = EvaluateOptions.model_validate({})

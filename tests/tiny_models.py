@@ -1,0 +1,30 @@
+"""Small random models with a real tokenizer, for what does not depend on what a model has learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hardneg_models
+import torch
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
+
+
+def save_tokenizer(folder: Path) -> None:
+    AutoTokenizer.from_pretrained(hardneg_models.cross_encoder_path()).save_pretrained(folder)
+
+
+def save_tiny(folder: Path, outputs: int = 1, head: bool = True) -> Path:
+    """Save a random BERT of one narrow layer; ``head``: with a classifier of ``outputs`` outputs."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=outputs,
+        initializer_range=1.0,  # so that texts differ
+    )
+    model = (BertForSequenceClassification if head else BertModel)(config)
+    model.save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
