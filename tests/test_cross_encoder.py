@@ -72,6 +72,16 @@ def test_other_company_changes_nothing(model: CrossEncoder, reference: np.ndarra
     assert logits[1:6].tobytes() == reference[14:19].tobytes()
 
 
+def test_pairs_that_fill_their_shape(model: CrossEncoder) -> None:
+    """Attention may take another way where no row is padded: a pair that fills its length must not notice."""
+    queries = ["cold fish"] * 16
+    full = [" ".join(WORDS[(place + n) % len(WORDS)] for n in range(11)) for place in range(15)]
+    assert {len(ids) for ids in model.tokenizer(queries[:15], full)["input_ids"]} == {16}
+    unpadded, _ = model.score(queries, [*full, full[0]])
+    padded, _ = model.score(queries, [*full, "ice"])
+    assert unpadded[:15].tobytes() == padded[:15].tobytes()
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.usefixtures("threads")
 def test_threads_change_nothing(model: CrossEncoder, reference: np.ndarray, count: int) -> None:

@@ -67,6 +67,15 @@ def test_other_company_changes_nothing(model: BiEncoder, reference: np.ndarray) 
     assert bits(model.encode([TEXTS[3]] * 19, "passage")) == bits(np.repeat(reference[3:4], 19, axis=0))
 
 
+def test_texts_that_fill_their_shape(model: BiEncoder) -> None:
+    """Attention may take another way where no row is padded: a text that fills its length must not notice."""
+    full = [" ".join(WORDS[(place + n) % len(WORDS)] for n in range(14)) for place in range(15)]
+    assert {len(ids) for ids in model.tokenizer(full)["input_ids"]} == {16}
+    unpadded = model.encode([*full, full[0]], "passage")
+    padded = model.encode([*full, " ".join(WORDS[:3])], "passage")
+    assert bits(unpadded[:15]) == bits(padded[:15])
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.usefixtures("threads")
 def test_threads_change_nothing(model: BiEncoder, reference: np.ndarray, count: int) -> None:
@@ -87,6 +96,21 @@ def test_float32_embeddings_are_those_of_sentence_transformers() -> None:
 def test_the_default_dtype_stays_close_to_float32(reference: np.ndarray) -> None:
     exact = bi_encoder(ModelSpec("bi-encoder", "bundled", dtype="float32", device="cpu")).encode(TEXTS, "passage")
     assert (np.sum(exact * reference, axis=1) > 0.999).all()
+
+
+def test_pooling_and_normalising_run_in_float32() -> None:
+    """A mean in bfloat16 loses digits, and its norm is not one."""
+    model = bi_encoder(ModelSpec("bi-encoder", "bundled", dtype="bfloat16", device="cpu"))
+    seen: list[torch.dtype] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]["token_embeddings"].dtype))
+        for module in model._head
+    ]
+    model.encode(TEXTS[:1], "query")
+    for hook in hooks:
+        hook.remove()
+    assert seen == [torch.float32] * len(hooks)
+    assert hooks
 
 
 def test_no_texts(model: BiEncoder) -> None:

@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from hardneg.pipelines import cli, driver
 from hardneg.pipelines.config import MineConfig, load_options
+from hardneg.pipelines.options import AuditOptions, EvaluateOptions
 from hardneg.transforms.masking import Reason, Verdict
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +20,7 @@ PAGES = ("README.md", "README.zh-CN.md")
 OPTIONS = {"--" + name.replace("_", "-"): field for name, field in MineConfig.model_fields.items()}
 # The command line's own, which are no part of a run's configuration; and pip's.
 OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url"}
+OTHERS |= {"--" + name.replace("_", "-") for model in (AuditOptions, EvaluateOptions) for name in model.model_fields}
 OFF = {"README.md": "off", "README.zh-CN.md": "关"}
 
 

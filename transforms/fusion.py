@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.blocks import Block
@@ -96,8 +97,8 @@ def search_segment(
     Returns:
         a table with query (int32, the row in the block), segment and row (int32, where the passage lies; they
         depend on how the corpus was cut and are not output), passage_id, text_digest, the columns that pass
-        through, and per source its signal (float32) and ``hit_NAME`` (bool: in its top k of this segment);
-        sorted by query and row.
+        through, ``asked`` (bool), and per source its signal (float32) and ``hit_NAME`` (bool: in its top k of
+        this segment); sorted by query and row.
     """
     size = len(segment)
     dense = {
@@ -112,8 +113,9 @@ def search_segment(
                 f"{theirs.shape[1]}; take both from one model."
             )
     hits = {source: _pairs(*search_dense(*both, k), size) for source, both in dense.items()}
-    looked_up = [_look_up(segment, lists) for lists in asked.values()]
-    extra = np.unique(np.concatenate([*hits.values(), *looked_up, np.empty(0, dtype=np.int64)]))
+    none = np.empty(0, dtype=np.int64)
+    looked_up = np.concatenate([none, *(_look_up(segment, lists) for lists in asked.values())])
+    extra = np.unique(np.concatenate([none, *hits.values(), looked_up]))
 
     terms = encode_queries([tokenizer(text) for text in queries["text"].to_pylist()])
     offsets = np.searchsorted(extra, np.arange(len(queries) + 1) * size)
@@ -128,6 +130,7 @@ def search_segment(
         "segment": pa.array(np.full(len(pairs), segment.number), pa.int32()),
         "row": pa.array(rows, pa.int32()),
         **{name: passages[name] for name in passages.column_names},
+        "asked": pa.array(np.isin(pairs, looked_up)),
     }
     for source in sources:
         if source.kind == "bm25":
@@ -167,7 +170,8 @@ def merge_segments(
 
     Returns:
         ``found`` in one table sorted by query and passage id; without the hit columns, but with one int32
-        column ``rank_NAME`` per source (null: not in its top k) and ``fused_rank`` (null: in nobody's).
+        column ``rank_NAME`` per source (null: not in its top k) and ``fused_rank`` (null: in nobody's, and
+        asked for). The best of a segment that are not among the best of all are left out.
     """
     table = pa.concat_tables(found).combine_chunks()
     table = table.sort_by([("query", "ascending"), ("passage_id", "ascending")]).combine_chunks()
@@ -185,7 +189,8 @@ def merge_segments(
         table = table.append_column(source.rank, pa.array(rank, pa.int32(), mask=rank == 0))
     rank = rank_within(query, fused, fused > 0)
     table = table.append_column("fused_rank", pa.array(rank, pa.int32(), mask=rank == 0))
-    return table.drop_columns([source.hit for source in sources if source.kind != "run"])
+    table = table.filter(pc.or_(pc.is_valid(table["fused_rank"]), table["asked"])).combine_chunks()
+    return table.drop_columns(["asked", *(source.hit for source in sources if source.kind != "run")])
 
 
 def rank_within(query: np.ndarray, score: np.ndarray, which: np.ndarray) -> np.ndarray:
