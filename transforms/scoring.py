@@ -82,7 +82,8 @@ def mine_block(block: Block, sources: Sequence[Source], policy: Policy, texts_of
     ordered = selection_order(candidates, retrieved & undecided, policy.order, sources)
     logits = score_lazily(query, ordered, None if policy.score_all else policy.negatives, score_rows, policy.passes)
     positives = np.flatnonzero(is_positive)
-    logits[positives] = score_rows(positives)
+    known = is_positive | retrieved & ~undecided if policy.score_all else is_positive
+    logits[known] = score_rows(np.flatnonzero(known))
     selected = judge_candidates(query, ordered, logits, policy.passes(logits), policy.negatives, verdicts, reasons)
     # What was only looked up, for its text, is no candidate.
     kept = retrieved | is_positive

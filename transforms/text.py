@@ -14,11 +14,9 @@ _JOINER = "\u034f"  # COMBINING GRAPHEME JOINER, which no canonical order crosse
 def passage_string(title: str | None, text: str | None) -> str:
     """Return the one string that every stage uses for a passage.
 
-    Title, one space, text; the text alone if the title is empty; the title alone if the text is empty.
+    Title, one space, text; the text alone if the title is empty.
     """
-    if not title:
-        return text or ""
-    return f"{title} {text}" if text else title
+    return f"{title} {text or ''}" if title else text or ""
 
 
 def normalise(text: str) -> str:
