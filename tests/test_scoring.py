@@ -317,6 +317,9 @@ def test_laziness_and_blocks_change_nothing(seed: int, negatives: int, order: An
         assert sum(mined.counts.get(name, 0) for mined in alone) == count, name
     assert full.triplets.equals(together.triplets)
     for one, other in zip(together.candidates.to_pylist(), full.candidates.to_pylist(), strict=True):
+        if one["verdict"] == "dropped" and one["fused_rank"] is not None:
+            assert other["logit"] is not None  # everything retrieved is scored; the verdict stays
+            one = {**one, **{name: other[name] for name in ("logit", "judge_score")}}
         if one["verdict"] == "unscored":
             assert other["verdict"] in ("negative", "suspected_positive")
             one = {**one, **{name: other[name] for name in ("verdict", "reason", "logit", "judge_score")}}
