@@ -151,8 +151,10 @@ def show(output: Path, console: Console) -> None:
     what = {
         "triplets": "anchor, positive, negative: for a trainer",
         "candidates": "every retrieved passage of every query, its scores, its verdict and the reason",
+        "suspect_pairs": "pairs for a person to look at: is this passage relevant?",
         "queries": "the queries' texts",
         "passages": "the passages' texts",
+        "judge.json": "the judge and its threshold, for version control and --judge-file",
         "manifest.json": "options, versions, counts, seconds, checksums",
         "README.md": "the data set's card",
     }

@@ -56,8 +56,8 @@ def run(argv: list[str]) -> int:
     try:
         app.config = _config_of(here)
         command, bound, _ = app.parse_args(here, exit_on_error=False, print_error=False)
-        if command is _mine:
-            return _mine(*bound.args, **bound.kwargs, beam_args=beam_args)
+        if command in (_mine, _calibrate):
+            return command(*bound.args, **bound.kwargs, beam_args=beam_args)
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
     except cyclopts.CycloptsError as error:
@@ -83,14 +83,23 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def _config_of(argv: list[str]) -> Any:
     """Return the options of ``--config FILE`` for the parser; options on the command line win."""
-    from hardneg.pipelines.config import load_options
+    from hardneg.pipelines.config import load_options, options_of_run
 
+    if argv and argv[0] not in ("mine", "calibrate"):
+        return []
+    given: dict[str, str] = {}
     for place, arg in enumerate(argv):
         name, _, value = arg.partition("=")
-        if name == "--config":
-            path = value or (argv[place + 1] if place + 1 < len(argv) else "")
-            return [cyclopts.config.Dict({"mine": load_options(path)})]
-    return []
+        if name.startswith("--"):
+            given.setdefault(name[2:].replace("-", "_"), value or (argv[place + 1] if place + 1 < len(argv) else ""))
+    options: dict[str, Any] = {}
+    if "from" in given:
+        options |= options_of_run(given["from"], given)
+    if "config" in given:
+        options |= load_options(given["config"])
+    if "from_run" in options:
+        options["from"] = options.pop("from_run")
+    return [cyclopts.config.Dict({argv[0]: options})] if options else []
 
 
 def _complain(message: str) -> int:
@@ -116,7 +125,14 @@ def _quiet() -> None:
 
 
 from hardneg.pipelines.config import MineConfig
-from hardneg.pipelines.options import AUDIT_DEFAULTS, EVALUATE_DEFAULTS, AuditOptions, EvaluateOptions
+from hardneg.pipelines.options import (
+    AUDIT_DEFAULTS,
+    EVALUATE_DEFAULTS,
+    REPORT_DEFAULTS,
+    AuditOptions,
+    EvaluateOptions,
+    ReportOptions,
+)
 
 
 @app.command(name="mine")
@@ -137,6 +153,8 @@ def _mine(
     from hardneg.pipelines import driver
     from hardneg.pipelines.display import watching
 
+    if dry_run and config.from_run:
+        raise HardnegError("--dry-run has nothing to tell of --from RUN: it takes seconds; run it.")
     if dry_run:
         from hardneg.pipelines.estimate import estimate, scratch
 
@@ -154,6 +172,8 @@ def _mine(
 
 
 def _report(output: str, manifest: dict[str, Any]) -> None:
+    from hardneg.pipelines.tables import denoising_line
+
     counts = manifest["counts"]
     queries, mined = counts.get("queries", 0), counts.get("mined", 0)
     rows = sum(shard["rows"] for shard in manifest["shards"] if shard["name"].startswith("triplets/"))
@@ -164,8 +184,32 @@ def _report(output: str, manifest: dict[str, Any]) -> None:
         f"{counts.get('verdict_suspected_positive', 0):,} suspected positives left out; "
         f"{counts.get('queries_short', 0):,} queries have fewer negatives than asked for."
     )
+    if line := denoising_line(manifest["denoising"]):
+        _output.print(line)
     if not rows:
         _log.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
+
+
+@app.command(name="calibrate")
+def _calibrate(
+    *,
+    config_file: Annotated[
+        Path | None,
+        Parameter(name="--config", help="A TOML file of options, or a former run's manifest.json; options win."),
+    ] = None,
+    config: Annotated[MineConfig, Parameter(name="*")],
+    beam_args: Annotated[list[str], Parameter(parse=False)],
+) -> int:
+    """Calibrate the judge and its threshold on a sample; --output is the judge.json for `mine --judge-file`."""
+    from hardneg.pipelines import tables
+    from hardneg.pipelines.calibrate import calibrate
+    from hardneg.pipelines.display import watching
+
+    with watching(config.work_folder, _log):
+        judge = calibrate(config, beam_args)
+    _output.print(tables.judge_table(judge))
+    _output.print(tables.denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
+    return 0
 
 
 @app.command(name="audit")
@@ -220,6 +264,39 @@ def _evaluate(
         _output.print("Found relevant:", tables.pair_table(evaluation), sep="\n")
     if json_file:
         write_json(json_file, evaluation)
+    return 0
+
+
+@app.command(name="report")
+def _report_run(
+    folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
+    /,
+    *,
+    json_file: Annotated[str | None, Parameter(name="--json", help="Write all of it to this file, too.")] = None,
+    config: Annotated[ReportOptions, Parameter(name="*")] = REPORT_DEFAULTS,
+) -> int:
+    """Report what a finished run kept, and what it would keep at other targets and thresholds."""
+    from hardneg.pipelines import report_tables
+    from hardneg.pipelines.report import report, write_json
+    from hardneg.pipelines.tables import denoising_line
+
+    found = report(folder, config)
+    _output.print(report_tables.mined_line(found))
+    if line := denoising_line(found.promised):
+        _output.print(line)
+    for table in (report_tables.count_table(found), report_tables.source_table(found)):
+        _output.print("", table, sep="\n")
+    for drawn in found.histograms:
+        _output.print("", report_tables.histogram_table(drawn), sep="\n")
+    _output.print("", report_tables.sample_line(found), sep="\n")
+    for table in report_tables.outcome_tables(found):
+        _output.print("", table, sep="\n")
+    for reason in report_tables.reason_lines(found):
+        _output.print(reason)
+    for note in found.notes:
+        _output.print(note, markup=False)
+    if json_file:
+        write_json(json_file, found)
     return 0
 
 

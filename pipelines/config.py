@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hardneg.errors import HardnegError
+from hardneg.pipelines.denoise_options import THRESHOLDS, DenoiseOptions
+from hardneg.pipelines.retrieval_options import RetrievalOptions
 from hardneg.transforms.fusion import Source
 from hardneg.transforms.input_plan import InputOptions
 from hardneg.transforms.model_files import BUNDLED, ModelSpec
-from hardneg.transforms.scoring import Policy
+from hardneg.transforms.policies import Policy
+from hardneg.transforms.run_tables import read_manifest
 from hardneg.transforms.storage import is_local
 from hardneg.transforms.tokenization import TokenizerSpec
 
@@ -23,91 +27,15 @@ DEFAULT_DENSE = "dense"
 # Columns of candidates/ and of the tables on the way to it.
 _TAKEN = {
     *("passage_id", "text", "file", "line", "text_digest", "query", "segment", "row", "query_id", "query_digest"),
-    *("sources", "fused_rank", "grade", "logit", "judge_score", "verdict", "reason", "selected"),
+    *("sources", "fused_rank", "grade", "logit", "judge_score", "difficulty", "verdict", "reason", "selected"),
 }
 
 
-class MineConfig(BaseModel):
+class MineConfig(DenoiseOptions, RetrievalOptions):
     """The options of ``hardneg mine``; a field's name with dashes is its option."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # Input
-    input: str | None = Field(
-        None, description="A folder in the BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."
-    )
-    split: str | None = Field(None, description="Which qrels of --input to use.")
-    corpus: list[str] = Field([], description="Corpus files (Parquet, JSONL, TSV), paths or globs.")
-    queries: list[str] = Field([], description="Query files.")
-    qrels: list[str] = Field([], description="Judgements, in TREC's or in BEIR's form.")
-    pairs: list[str] = Field(
-        [], description="Files of anchors and positives; without --corpus the positives are the corpus."
-    )
-    id_column: str | None = Field(None, description="The corpus's id column, if it is not recognised.")
-    text_column: str | None = Field(None, description="The corpus's text column.")
-    title_column: str | None = Field(None, description="The corpus's title column.")
-    anchor_column: str | None = Field(None, description="The query text's column.")
-    positive_column: str | None = Field(None, description="The positives' column in pairs.")
-    query_id_column: str | None = Field(None, description="The query id's column.")
-    pass_through: list[str] = Field([], description="Corpus columns to copy into candidates/.")
-    min_relevance: float = Field(
-        1.0, gt=0, allow_inf_nan=False, description="Grades from here on are positives; lower ones above 0 are masked."
-    )
-    allow_no_positives: bool = Field(False, description="Mine queries without a positive too, into candidates/ only.")
-    max_rejected: float = Field(
-        0.001, ge=0, le=1, description="Share of a file's rows that may be broken before the run fails."
-    )
-    max_queries: int | None = Field(
-        None,
-        ge=1,
-        description="Take only so many queries, those of the smallest digests: the same each time.",
-    )
-
-    # Retrieval
-    bi_encoder: list[str] = Field(
-        [],
-        description="MODEL or NAME=MODEL: a Hugging Face id (with @revision), a folder, or 'bundled'; the first is "
-        "the model to be trained. May be repeated. Default: 'bundled', unless --embeddings brings vectors.",
-    )
-    run: list[str] = Field(
-        [], description="NAME=FILE: candidates from a TREC run file of any other system. May be repeated."
-    )
-    embeddings: list[str] = Field(
-        [], description="NAME=GLOB: the passages' vectors (Parquet: id, list) instead of encoding them."
-    )
-    query_embeddings: list[str] = Field(
-        [],
-        description="NAME=GLOB: the queries' vectors; without it they are encoded by --bi-encoder NAME=MODEL.",
-    )
-    k: int = Field(100, ge=1, description="Candidates per query and retriever.")
-    bm25_engine: Literal["numba", "rank-bm25"] = Field(
-        "numba", description="rank-bm25 runs that library itself: for small corpora and as the reference."
-    )
-    bm25_tokenizer: Literal["unicode", "jieba"] = Field(
-        "unicode",
-        description="unicode: words, and character bigrams for scripts without spaces; jieba: "
-        "Chinese words (extra 'chinese').",
-    )
-    bm25_stemmer: str | None = Field(
-        None, description="A Snowball stemmer, such as 'english', for inflected languages (extra 'stemming')."
-    )
 
     # Judging
     cross_encoder: str = Field("bundled", description="A Hugging Face id (with @revision), a folder, or 'bundled'.")
-    max_sigmoid: float = Field(
-        0.1, gt=0, le=1, description="A candidate is a negative if the sigmoid of its logit is below this."
-    )
-    negatives: int = Field(5, ge=1, description="Negatives per query.")
-    order: Literal["similarity", "fused"] = Field(
-        "similarity",
-        description="The order in which candidates are tried: what the first bi-encoder finds most similar, or what "
-        "all retrievers agree on.",
-    )
-    score: Literal["lazy", "all"] = Field(
-        "lazy",
-        description="lazy: only until a query has its negatives; all: every retrieved candidate, for analysis.",
-    )
-
     # Models
     query_prompt: str | None = Field(
         None, description="Put before queries for the bi-encoders; default: the model's own."
@@ -173,11 +101,21 @@ class MineConfig(BaseModel):
             if names.count(name) > 1:
                 raise ValueError(f"two retrievers are called {name!r}; give each its own NAME=")
         taken = {name for source in self.sources for name in (source.rank, source.hit, source.signal)} | _TAKEN
-        for name in self.pass_through:
+        for name in self.policy.pass_through:
             if name in taken or self.pass_through.count(name) > 1:
                 raise ValueError(f"--pass-through {name}: candidates/ has a column of that name already; rename yours")
         if len(self.cross_encoder_prompt) > 2:
             raise ValueError("--cross-encoder-prompt may be given twice at most: for the query and for the passage")
+        return self
+
+    @model_validator(mode="after")
+    def _run_is_another(self) -> MineConfig:
+        if self.score_missing and not self.from_run:
+            raise ValueError("--score-missing belongs to --from RUN")
+        if self.from_run and is_local(self.from_run) and is_local(self.output):
+            run, output = Path(self.from_run).resolve(), Path(self.output).resolve()
+            if run == output or run in output.parents or output in run.parents:
+                raise ValueError(f"--from {self.from_run} and --output {self.output}: give the output its own folder")
         return self
 
     @model_validator(mode="after")
@@ -255,14 +193,8 @@ class MineConfig(BaseModel):
 
     @property
     def policy(self) -> Policy:
-        return Policy(
-            self.max_sigmoid,
-            self.negatives,
-            self.order,
-            self.min_relevance,
-            self.score == "all",
-            tuple(self.pass_through),
-        )
+        group = [self.group_column] if self.group_column and self.group_column not in self.pass_through else []
+        return self.policy_with(self.min_relevance, (*self.pass_through, *group))
 
     @property
     def tokenizer(self) -> TokenizerSpec:
@@ -270,7 +202,8 @@ class MineConfig(BaseModel):
 
     @property
     def inputs(self) -> InputOptions:
-        return InputOptions(**{name: getattr(self, name) for name in InputOptions.__dataclass_fields__})
+        given = {name: getattr(self, name) for name in InputOptions.__dataclass_fields__}
+        return InputOptions(**{**given, "pass_through": list(self.policy.pass_through)})
 
     @property
     def work_folder(self) -> str:
@@ -320,6 +253,29 @@ def load_options(path: str) -> dict[str, Any]:
         raise HardnegError(
             f'--config {path}: it has no "options"; give a TOML file or a run\'s manifest.json.'
         ) from None
+
+
+# Of a run, not of what it mines.
+_OF_THE_RUN = ("output", "work", "overwrite", "from_run", "score_missing")
+
+
+def options_of_run(run: str, given: Collection[str]) -> dict[str, Any]:
+    """Return the options of a finished run for ``mine --from``.
+
+    Args:
+        run: its folder.
+        given: names of the options that are given anew; if one of them is a threshold, the run's are left out.
+
+    Raises:
+        HardnegError: no finished run.
+    """
+    stored = read_manifest(run)["options"]
+    replaced = THRESHOLDS if set(given) & set(THRESHOLDS) else ()
+    return {
+        name: value
+        for name, value in stored.items()
+        if value is not None and name not in _OF_THE_RUN and name not in replaced
+    }
 
 
 def problems_of(error: ValidationError) -> str:

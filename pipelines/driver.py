@@ -10,8 +10,9 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
@@ -24,17 +25,23 @@ from apache_beam.options.pipeline_options import (
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.config import MineConfig
-from hardneg.pipelines.mine import SUMMARY, Plan, build
+from hardneg.pipelines.mine import SUMMARY, build
+from hardneg.pipelines.plan import Plan
+from hardneg.pipelines.remine import build_from_run, check_nothing_missing, stored_manifest
 from hardneg.transforms import storage
+from hardneg.transforms.denoising import Denoising
+from hardneg.transforms.formats_in import explaining
+from hardneg.transforms.holdout import NOTHING_HELD_OUT, read_holdout
 from hardneg.transforms.input_plan import plan_inputs
 from hardneg.transforms.manifest import CARD, MANIFEST, describe_inputs, make_manifest, write_card, write_manifest
 from hardneg.transforms.model_files import find_model
 from hardneg.transforms.progress import read_progress
 
 ESTIMATE = "estimate.json"
-TABLES = ("triplets", "candidates", "passages", "queries", "rejected")
+JUDGE = "judge.json"
+TABLES = ("triplets", "candidates", "suspect_pairs", "passages", "queries", "rejected")
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
-_STALE = ("progress", "result", "parts", "segments", "statistics", SUMMARY)  # of a former run; must not be read
+_STALE = ("progress", "result", "parts", "segments", "statistics", SUMMARY, JUDGE)  # of a former run; must not be read
 _KEPT = ("embeddings", "logits", "lock", ESTIMATE)
 
 
@@ -93,7 +100,28 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
     Raises:
         HardnegError: inputs, models or files that are not there.
     """
-    files = plan_inputs(config.inputs)
+    work = config.work_folder
+    # An object store cannot rename a folder: there the result is written in place, its manifest last.
+    result = storage.join(work, "result") if storage.is_local(config.output) else config.output
+    plan = Plan(
+        config,
+        files=[] if config.from_run else plan_inputs(config.inputs),
+        work=work,
+        result=result,
+        threads=worker_threads(options),
+        further={} if config.from_run else _further_files(config),
+        holdout=read_holdout(config.holdout, config.holdout_split, config.min_relevance)
+        if config.holdout
+        else NOTHING_HELD_OUT,
+        denoising=_read_judge(config.judge_file) if config.judge_file else None,
+        stored=stored_manifest(config) if config.from_run else {},
+    )
+    for _, spec in plan.models:
+        find_model(spec)
+    return plan
+
+
+def _further_files(config: MineConfig) -> dict[tuple[str, str], list[str]]:
     further: dict[tuple[str, str], list[str]] = {}
     for option, named in (
         ("run", config.runs),
@@ -104,12 +132,16 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
             further[option, name] = storage.list_files(pattern)
             if not further[option, name]:
                 raise HardnegError(f"--{option.replace('_', '-')} {name}={pattern}: no file matches; check the path.")
-    for spec in [*config.dense_models.values(), config.cross_encoder_spec]:
-        find_model(spec)
-    work = config.work_folder
-    # An object store cannot rename a folder: there the result is written in place, its manifest last.
-    result = storage.join(work, "result") if storage.is_local(config.output) else config.output
-    return Plan(config, files, work, result, worker_threads(options), further)
+    return further
+
+
+def _read_judge(path: str) -> Denoising:
+    with explaining(path):
+        data = storage.read_file(path)
+    try:
+        return Denoising.from_json(data.decode("utf-8"), f"--judge-file {path}")
+    except UnicodeDecodeError:
+        raise HardnegError(f"--judge-file {path} is no judge.json: give the file of a calibration.") from None
 
 
 @contextmanager
@@ -218,9 +250,15 @@ def publish(plan: Plan, wall_seconds: float) -> dict[str, Any]:
     """Write card and manifest and move the result to its place; return the manifest."""
     config = plan.config
     summary = json.loads(storage.read_file(storage.join(plan.work, SUMMARY)))
-    manifest = make_manifest(
-        config.model_dump(), describe_inputs(plan.files), summary, read_progress(plan.work), wall_seconds
-    )
+    inputs = describe_inputs(plan.files)
+    if config.from_run:
+        check_nothing_missing(config.from_run, summary["counts"])
+        inputs = plan.stored["inputs"]
+        _copy_rejected(config.from_run, plan.result)
+    judge = json.dumps(summary.pop("judge"), indent=1, ensure_ascii=False) + "\n"
+    storage.write_file(storage.join(plan.result, JUDGE), lambda sink: sink.write(judge.encode()))
+    summary["denoising"] = Denoising.from_json(judge).manifest_entry()
+    manifest = make_manifest(config.model_dump(), inputs, summary, read_progress(plan.work), wall_seconds)
     write_card(plan.result, manifest)
     write_manifest(plan.result, manifest)
     if storage.is_local(config.output):
@@ -233,11 +271,27 @@ def publish(plan: Plan, wall_seconds: float) -> dict[str, Any]:
             shutil.rmtree(old, ignore_errors=True)
             os.replace(output, old)
         os.replace(new, output)
+    release(plan)
+    return manifest
+
+
+def release(plan: Plan) -> None:
+    """Delete the work folder of a run that has finished."""
     if storage.is_local(plan.work):
         shutil.rmtree(plan.work, ignore_errors=True)
     else:
         storage.delete_files(storage.join(plan.work, "**"))
-    return manifest
+
+
+def _copy_rejected(run: str, result: str) -> None:
+    """Copy the rows that the run's inputs had rejected: its inputs are those of what is mined from it."""
+    for path in storage.list_files(storage.join(run, "rejected", "*")):
+        data = storage.read_file(path)
+        storage.write_file(storage.join(result, "rejected", path.rsplit("/", 1)[-1]), partial(_write, data))
+
+
+def _write(data: bytes, sink: IO[bytes]) -> None:
+    sink.write(data)
 
 
 def notes(config: MineConfig) -> list[str]:
@@ -258,7 +312,7 @@ def _clear(output: str) -> None:
     The manifest goes first, so that what is left does not look finished; other files are not ours to delete.
     """
     if not storage.is_local(output):
-        for pattern in (MANIFEST, CARD, *(f"{table}/**" for table in TABLES)):
+        for pattern in (MANIFEST, CARD, JUDGE, *(f"{table}/**" for table in TABLES)):
             storage.delete_files(storage.join(output, pattern))
 
 
@@ -269,5 +323,5 @@ def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
     plan = make_plan(config, options)
     with working(plan):
         _clear(plan.config.output)
-        run_graph(plan, options, build)
+        run_graph(plan, options, build_from_run if config.from_run else build)
         return publish(plan, time.perf_counter() - start)

@@ -15,7 +15,8 @@ from apache_beam.pvalue import AsList, AsSingleton
 
 from hardneg.pipelines.config import MineConfig
 from hardneg.pipelines.driver import ESTIMATE, make_plan, pipeline_options, run_graph, working
-from hardneg.pipelines.mine import Plan, build_reading
+from hardneg.pipelines.mine import build_reading
+from hardneg.pipelines.plan import Plan
 from hardneg.transforms import storage
 from hardneg.transforms.ingestion import sample_passages
 from hardneg.transforms.model_files import ModelSpec
@@ -45,19 +46,31 @@ def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
     counts = found["counts"]
     queries, passages = found["queries"], counts.get("passages", 0)
     retrieved = queries * min(passages, config.k * len(config.sources))
-    least = queries * min(passages, next(steps(config.negatives))) + queries
-    pairs = queries * (min(passages, config.k * len(config.sources)) + 1) if config.score == "all" else least
+    pairs = _pairs(plan, queries, passages)
     lines = [
         f"{passages:,} passages, {queries:,} queries, {counts.get('rows_rejected', 0):,} rows rejected",
         f"at most {retrieved:,} pairs retrieved; {'' if config.score == 'all' else 'at least '}{pairs:,} pairs scored",
     ]
-    seconds = pairs / _rate(lambda: _score(config, found["sample"]))
+    seconds = pairs / _rate(lambda: _score(config, found["sample"])) if pairs else 0.0
     for name, spec in config.dense_models.items():
         rate = _rate(partial(_encode, spec, found["sample"]))
         lines.append(f"{name}: {rate:,.0f} passages a second here, {passages / rate / 3600:.1f} hours to encode")
         seconds += (0 if name in config.passage_vectors else passages / rate) + queries / rate / 4
     lines.append(f"about {seconds / 3600:.1f} hours in the models of one worker with {plan.threads or 'all'} threads")
     return lines
+
+
+def _pairs(plan: Plan, queries: int, passages: int) -> int:
+    """Return about how many pairs are scored: the calibration sample completely, of the other queries the first few."""
+    config = plan.config
+    if not plan.scores:
+        return 0
+    every = min(passages, config.k * len(config.sources)) + 1
+    calibrated = (
+        min(queries, config.calibration_queries) if plan.denoising is None and config.target.needs_sample else 0
+    )
+    completely = queries if config.score == "all" or config.order == "judge" else calibrated
+    return completely * every + (queries - completely) * (min(passages, next(steps(config.negatives))) + 1)
 
 
 def _rate(work: Callable[[], int]) -> float:

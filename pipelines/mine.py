@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsList
+from apache_beam.pvalue import AsList, AsSingleton
 
-from hardneg.pipelines.config import MineConfig
+from hardneg.pipelines.denoise import Calibrated, add_calibration, add_mining
+from hardneg.pipelines.plan import Plan
 from hardneg.transforms import storage
 from hardneg.transforms.checking import CheckModels, check_corpus, check_queries, count_segments
 from hardneg.transforms.embedding import (
@@ -21,53 +22,14 @@ from hardneg.transforms.embedding import (
     StoreVectors,
 )
 from hardneg.transforms.fusion import MergeCandidates, SearchSegments, Source
-from hardneg.transforms.hydration import HydrateCandidates, read_referred
+from hardneg.transforms.hydration import read_referred
 from hardneg.transforms.ingestion import BuildSegments, CheckRejected, ReadInputs, ResolveQrels, SegmentInfo
-from hardneg.transforms.input_files import InputFile
 from hardneg.transforms.lexical import WeighSegments
-from hardneg.transforms.queries import CutBlocks, JoinQueries
+from hardneg.transforms.queries import CutBlocks, DropHeldOut, JoinQueries
 from hardneg.transforms.runs import ReadRun
-from hardneg.transforms.scoring import MineBlocks
 from hardneg.transforms.writing import Shard, WriteShards
 
 SUMMARY = "summary.json"
-_SEGMENT_BYTES = 64 << 20
-_BUCKET_BYTES = 8 << 20
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run, ready to be built: the configuration and what was found and decided in the driver.
-
-    Attributes:
-        files: the inputs.
-        work: folder for indexes, embeddings and the unfinished result.
-        result: folder that the output's tables are written to.
-        threads: torch and numba threads of one worker; None: theirs.
-        further: paths of run and vector files, by option and source name.
-    """
-
-    config: MineConfig
-    files: list[InputFile]
-    work: str
-    result: str
-    threads: int | None
-    further: dict[tuple[str, str], list[str]]
-
-    @property
-    def segments(self) -> int:
-        size = sum(file.size for file in self.files if file.kind in ("passages", "pairs"))
-        return self.config.segments or max(1, round(size / _SEGMENT_BYTES))
-
-    @property
-    def buckets(self) -> int:
-        """Slices of the query ids for the joins."""
-        size = sum(file.size for file in self.files if file.kind != "passages")
-        return max(1, min(256, round(size / _BUCKET_BYTES)))
-
-    @property
-    def models(self) -> list[tuple[str, Any]]:
-        return [*self.config.dense_models.items(), ("cross_encoder", self.config.cross_encoder_spec)]
 
 
 @dataclass
@@ -84,6 +46,13 @@ class Read:
 
 def build(pipeline: beam.Pipeline, plan: Plan) -> None:
     """Add the whole run to a pipeline; the driver publishes what it leaves in ``plan.result``."""
+    read, merged, queries = retrieve(pipeline, plan)
+    calibrated = add_calibration(pipeline, plan, merged, queries, read.models)
+    write(pipeline, plan, calibrated, read.models, read.counts)
+
+
+def retrieve(pipeline: beam.Pipeline, plan: Plan) -> tuple[Read, beam.PCollection, beam.PCollection]:
+    """Add everything up to merged candidates: (block, Block); and (block, table of its queries)."""
     read = build_reading(pipeline, plan)
     searchable, blocks = build_indexes(pipeline, plan, read)
     config = plan.config
@@ -92,27 +61,34 @@ def build(pipeline: beam.Pipeline, plan: Plan) -> None:
         plan.work, sources, config.k, config.tokenizer, config.bm25_engine, AsList(searchable), plan.threads
     )
     merged = {"queries": blocks, "found": found} | "Merge" >> MergeCandidates(sources, config.k)
-    if config.hydrate == "shuffle":
-        merged = merged | "Hydrate" >> HydrateCandidates(plan.work)
-    mined = merged | "Mine" >> MineBlocks(
-        plan.work, sources, config.policy, config.cross_encoder_spec, config.output_shards, plan.threads
-    )
+    return read, merged, blocks
+
+
+def write(
+    pipeline: beam.Pipeline,
+    plan: Plan,
+    calibrated: Calibrated,
+    models: beam.PCollection,
+    counts: Sequence[beam.PCollection],
+) -> None:
+    """Add mining and everything that is written."""
+    mined = add_mining(plan, calibrated)
+    shards_of = plan.config.output_shards
     passages = (
         mined.referred
         | "GroupReferred" >> beam.GroupByKey()
-        | "ReadReferred" >> beam.FlatMap(read_referred, plan.work, config.output_shards)
+        | "ReadReferred" >> beam.FlatMap(read_referred, plan.work, shards_of)
     )
     tables = {
         "triplets": mined.triplets,
         "candidates": mined.candidates,
+        "suspect_pairs": mined.suspect_pairs,
         "queries": mined.queries,
         "passages": passages,
     }
-    shards = [
-        table | f"Write {kind}" >> WriteShards(plan.result, kind, config.output_shards)
-        for kind, table in tables.items()
-    ]
-    _summarise(pipeline, plan, read, [*read.counts, mined.counts], shards)
+    shards = [table | f"Write {kind}" >> WriteShards(plan.result, kind, shards_of) for kind, table in tables.items()]
+    summed = [*counts, *calibrated.counts, mined.counts]
+    _summarise(pipeline, plan, summed, shards, models, calibrated.judge)
 
 
 def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
@@ -130,6 +106,7 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     queries, unknown, query_counts = joined | "Join queries" >> JoinQueries(
         names, config.min_relevance, config.allow_no_positives, plan.buckets
     )
+    queries, held_out = queries | "Drop held out" >> DropHeldOut(plan.holdout)
     blocks, wanted = queries | "Cut blocks" >> CutBlocks(config.block_size, config.max_queries)
     all_rejected = (rows.rejected, qrels.rejected, unknown) | "All rejected" >> beam.Flatten()
     rejected = {"rejected": all_rejected, "counts": rows.counts} | "Check rejected" >> CheckRejected(
@@ -148,6 +125,7 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     ) | "Checks" >> beam.Flatten()
     counts = [
         query_counts,
+        held_out,
         segment_counts,
         rejected | "Count rejected" >> beam.MapTuple(lambda _, rows: ("rows_rejected", rows)),
         rows.counts | "Count rows" >> beam.MapTuple(lambda _, rows: ("rows_read", rows)),
@@ -217,11 +195,12 @@ def _known_by_query(pipeline: beam.Pipeline, plan: Plan) -> dict[str, beam.PColl
 def _summarise(
     pipeline: beam.Pipeline,
     plan: Plan,
-    read: Read,
     counts: Sequence[beam.PCollection],
     shards: Sequence[beam.PCollection],
+    models: beam.PCollection,
+    judge: beam.PCollection,
 ) -> None:
-    """Add the last step: counts, shards and model descriptions into one file of the work folder."""
+    """Add the last step: counts, shards, model descriptions and the judge into one file of the work folder."""
     summed = counts | "All counts" >> beam.Flatten() | "Sum counts" >> beam.CombinePerKey(sum)
     (
         pipeline
@@ -231,18 +210,20 @@ def _summarise(
             _write_summary,
             AsList(summed),
             AsList(shards | "All shards" >> beam.Flatten()),
-            AsList(read.models),
+            AsList(models),
+            AsSingleton(judge),
         )
     )
 
 
 def _write_summary(
-    work: str, counts: list[tuple[str, int]], shards: list[Shard], models: list[tuple[str, str]]
+    work: str, counts: list[tuple[str, int]], shards: list[Shard], models: list[tuple[str, str]], judge: str
 ) -> None:
     summary = {
         "counts": dict(sorted(counts)),
         "shards": [asdict(shard) for shard in sorted(shards, key=lambda shard: shard.name)],
         "models": {name: json.loads(description) for name, description in sorted(models)},
+        "judge": json.loads(judge),
     }
-    data = json.dumps(summary, indent=1).encode()
+    data = json.dumps(summary, indent=1, ensure_ascii=False).encode()
     storage.write_file(storage.join(work, SUMMARY), lambda sink: sink.write(data))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class AuditOptions(BaseModel):
@@ -52,5 +56,27 @@ class EvaluateOptions(BaseModel):
     seed: int = Field(0, description="Of the draw; --marked needs the one that --draw had.")
 
 
+class ReportOptions(BaseModel):
+    """The options of ``hardneg report``; a field's name with dashes is its option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    targets: list[Rate] = Field(
+        [0.01, 0.02, 0.05, 0.1, 0.2], description="False-negative rates to show what would be kept at."
+    )
+    leak_rates: list[Rate] = Field([0.01, 0.02, 0.05, 0.1, 0.2], description="Leak rates, likewise.")
+    sigmoids: list[Rate] = Field(
+        [0.05, 0.1, 0.3, 0.5], description="Thresholds on the sigmoid of the cross-encoder's logit, likewise."
+    )
+    gamma: float | None = Field(
+        None,
+        ge=1,
+        allow_inf_nan=False,
+        description="How much easier to mine unlabelled relevant passages may be than labelled ones. Default: "
+        "estimated where queries have several positives, at least 1.25.",
+    )
+
+
 AUDIT_DEFAULTS = AuditOptions.model_validate({})
 EVALUATE_DEFAULTS = EvaluateOptions.model_validate({})
+REPORT_DEFAULTS = ReportOptions.model_validate({})

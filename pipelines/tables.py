@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.table import Table
 from rich.text import Text
 
 from hardneg.pipelines.audit import AuditReport
 from hardneg.pipelines.evaluate import Evaluation
+from hardneg.transforms.denoising import Denoising
 from hardneg.transforms.evaluation import Figure
 
 FIGURE_TITLES = {
@@ -32,6 +35,34 @@ def fault_table(report: AuditReport) -> Table:
         for example in fault.examples:
             table.add_row("", Text(f"{example.place}: {example.text}"))
     return table
+
+
+def judge_table(denoising: Denoising) -> Table:
+    """Return what a judge is made of: each signal, how well it separates positives from candidates, its share."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("signal")
+    for column in ("separation", "weight", "mean", "deviation"):
+        table.add_column(column, justify="right")
+    for part in denoising.judge.parts:
+        separation = "" if part.separation is None else f"{part.separation:.3f}"
+        table.add_row(part.name, separation, f"{part.weight:.3f}", f"{part.mean:.3f}", f"{part.deviation:.3f}")
+    return table
+
+
+def denoising_line(denoising: dict[str, Any]) -> Text | None:
+    """Return what is promised of the negatives: always the status, and yield and hardness beside it."""
+    if denoising.get("status") is None:
+        return None
+    figures, status, text = denoising["figures"], denoising["status"], denoising["reason"]
+    text = text if text.startswith(status) else f"{status}: {text}"
+    if denoising["threshold"] is not None:
+        text += f" (threshold {denoising['threshold']:.4g} on the judge {denoising['judge']})"
+    if figures.get("hardness") is not None:
+        text += (
+            f"; in the sample of {denoising['sample']['queries']:,} queries: yield {figures['yield']:.1%}, hardness "
+            f"{figures['hardness']:.3f}"
+        )
+    return Text(text + ".", style="yellow" if status == "unsupported" else "")
 
 
 def figure_table(evaluation: Evaluation) -> Table:

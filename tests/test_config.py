@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,12 @@ from pydantic import ValidationError
 from hardneg.errors import HardnegError
 from hardneg.pipelines import cli
 from hardneg.pipelines.config import MineConfig, load_options, parse_named, problems_of
+from hardneg.transforms.denoising import Target
 from hardneg.transforms.fusion import Source
 from hardneg.transforms.model_files import ModelSpec
+from hardneg.transforms.policies import Policy
+
+BOTH = "--group-column NAME and --same-group allow|forbid|suspect belong together; give both."
 
 
 def config(**options: Any) -> MineConfig:
@@ -87,7 +90,17 @@ def test_parse_named_refuses(values: list[str], unnamed: str | None, message: st
             {"cross_encoder_max_length": 9},
             "--cross-encoder-max-length: input should be greater than or equal to 16, not 9.",
         ),
-        ({"order": "random"}, "--order: input should be 'similarity' or 'fused', not 'random'."),
+        ({"order": "best"}, "--order: input should be 'similarity', 'fused', 'judge' or 'random', not 'best'."),
+        ({"group_column": "doc"}, BOTH),
+        ({"same_group": "forbid"}, BOTH),
+        ({"min_rank": 9, "max_rank": 8}, "--max-rank 8 is before --min-rank 9."),
+        ({"min_sigmoid": 0.2, "max_sigmoid": 0.2}, "no sigmoid is both below 0.2 and not below 0.2."),
+        (
+            {"judge_file": "j.json", "target_leak_rate": 0.1},
+            "--judge-file brings its own threshold, so --target-leak-rate has nothing to decide; give one of them.",
+        ),
+        ({"score_missing": True}, "--score-missing belongs to --from RUN."),
+        ({"from_run": "run", "output": "run/new"}, "--from run and --output run/new: give the output its own folder."),
         ({"score": "some"}, "--score: input should be 'lazy' or 'all', not 'some'."),
         ({"hydrate": "x"}, "--hydrate: input should be 'local' or 'shuffle', not 'x'."),
         ({"dtype": "int8"}, "--dtype: input should be 'auto', 'bfloat16', 'float16' or 'float32', not 'int8'."),
@@ -200,16 +213,38 @@ def test_specs() -> None:
 
 def test_policy_inputs_and_folders() -> None:
     made = config(max_sigmoid=0.3, negatives=7, order="fused", min_relevance=2, score="all", pass_through=["url"])
-    assert asdict(made.policy) == {
-        "max_sigmoid": 0.3, "negatives": 7, "order": "fused", "min_relevance": 2, "score_all": True,
-        "pass_through": ("url",),
-    }  # fmt: skip
+    assert made.policy == Policy(
+        7, "fused", min_relevance=2, score_all=True, max_sigmoid=0.3, near_duplicates=0.8, pass_through=("url",)
+    )
+    assert config(allow_near_duplicates=True).policy.near_duplicates is None
+    grouped = config(group_column="doc", same_group="suspect", pass_through=["url"])
+    assert grouped.policy.pass_through == ("url", "doc")
+    assert grouped.inputs.pass_through == ["url", "doc"]
     assert not config().policy.score_all
     assert made.inputs.pass_through == ["url"]
     assert config(corpus=["c"], id_column="n", split="dev").inputs.id_column == "n"
     assert config().work_folder == "out.work"
     assert config(output="a/out/").work_folder == "a/out.work"
     assert config(work="w").work_folder == "w"
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        ({}, Target("combined", 0.05)),
+        ({"target_leak_rate": 0.1}, Target("combined", None, 0.1)),
+        ({"target_leak_rate": 0.1, "target_false_negative_rate": 0.2, "gamma": 2}, Target("combined", 0.2, 0.1, 2)),
+        ({"judge": "bi-encoder"}, Target("bi-encoder", 0.05)),
+        # Another threshold stands instead of a target, and its score is the judge.
+        ({"max_sigmoid": 0.1}, Target("cross-encoder")),
+        ({"relative_margin": 0.05, "judge": "combined"}, Target("combined")),
+        ({"absolute_margin": 3}, Target("cross-encoder")),
+        ({"relative_margin": 0.05}, Target("bi-encoder")),
+        ({"min_sigmoid": 0.01}, Target("combined", 0.05)),
+    ],
+)
+def test_what_is_asked_of_the_judge(options: dict[str, Any], target: Target) -> None:
+    assert config(**options).target == target
 
 
 RUNS = [

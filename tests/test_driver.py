@@ -30,7 +30,10 @@ from hardneg.pipelines.driver import (
     working,
 )
 from hardneg.pipelines.estimate import estimate
-from hardneg.pipelines.mine import SUMMARY, Plan
+from hardneg.pipelines.mine import SUMMARY
+from hardneg.pipelines.plan import Plan
+from hardneg.transforms.denoising import Denoising
+from hardneg.transforms.judging import single_signal_judge
 
 
 def test_the_runner_is_named() -> None:
@@ -99,6 +102,7 @@ def fill(plan: Plan, rows: int = 3) -> None:
         "counts": {"queries": 2, "mined": 3, "pairs_scored": 8, "pairs_cut": 2},
         "shards": [{"name": f"triplets/{shard.name}", "rows": rows, "sha256": "00", "close": 1}],
         "models": {"dense": {"model": "bundled", "fingerprint": "ff"}},
+        "judge": json.loads(Denoising("cross-encoder", single_signal_judge("logit", "logit")).to_json()),
     }
     (Path(plan.work) / SUMMARY).write_text(json.dumps(summary))
 
@@ -110,7 +114,9 @@ def test_working_and_publishing(tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists()
         manifest = publish(plan, 1.5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "manifest.json", "triplets"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("README.md", "judge.json", "manifest.json", "triplets")
+    ]
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
     assert manifest["counts"]["queries"] == 2
     assert manifest["share_of_pairs_cut"] == 0.25

@@ -70,7 +70,7 @@ def test_candidates_have_every_signal_and_a_verdict(run: Run) -> None:
     table = run.table("candidates")
     assert table.column_names == [
         "query_id", "passage_id", "sources", "rank_bm25", "rank_dense", "bm25", "similarity_dense", "fused_rank",
-        "grade", "logit", "judge_score", "verdict", "reason", "selected",
+        "grade", "logit", "judge_score", "verdict", "reason", "selected", "difficulty",
     ]  # fmt: skip
     for name in ("bm25", "similarity_dense", "verdict"):
         assert table[name].null_count == 0

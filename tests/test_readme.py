@@ -9,18 +9,32 @@ from pathlib import Path
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from cyclopts import Parameter
+from pydantic.fields import FieldInfo
 
 from hardneg.pipelines import cli, driver
 from hardneg.pipelines.config import MineConfig, load_options
-from hardneg.pipelines.options import AuditOptions, EvaluateOptions
+from hardneg.pipelines.options import AuditOptions, EvaluateOptions, ReportOptions
 from hardneg.transforms.masking import Reason, Verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "README.zh-CN.md")
-OPTIONS = {"--" + name.replace("_", "-"): field for name, field in MineConfig.model_fields.items()}
+
+
+def option(name: str, field: FieldInfo) -> str:
+    """Return what a field is called on the command line: its own name, unless it is given another."""
+    given = [each.name[0] for each in field.metadata if isinstance(each, Parameter) and each.name]
+    return given[0] if given else "--" + name.replace("_", "-")
+
+
+OPTIONS = {option(name, field): field for name, field in MineConfig.model_fields.items()}
 # The command line's own, which are no part of a run's configuration; and pip's.
 OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url"}
-OTHERS |= {"--" + name.replace("_", "-") for model in (AuditOptions, EvaluateOptions) for name in model.model_fields}
+OTHERS |= {
+    option(name, field)
+    for model in (AuditOptions, EvaluateOptions, ReportOptions)
+    for name, field in model.model_fields.items()
+}
 OFF = {"README.md": "off", "README.zh-CN.md": "关"}
 
 
@@ -34,10 +48,10 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 def commands(name: str) -> list[list[str]]:
-    """Return the arguments of every `hardneg mine` in a code block."""
+    """Return the arguments of every `hardneg SUBCOMMAND` in a code block."""
     lines = "".join(blocks(name, "bash")).replace("\\\n", " ").splitlines()
-    split = [shlex.split(line) for line in lines if "hardneg mine" in line]
-    return [words[1:] for words in split]
+    split = [shlex.split(line) for line in lines]
+    return [words[1:] for words in split if words and words[0].rsplit("/", 1)[-1] == "hardneg"]
 
 
 def rows(name: str) -> dict[str, list[str]]:
@@ -83,7 +97,7 @@ def test_every_verdict_and_every_reason_is_explained(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_the_commands_are_understood(name: str) -> None:
     found = commands(name)
-    assert len(found) >= 8
+    assert {words[0] for words in found} == {"mine", "calibrate", "report", "audit", "evaluate"}
     for words in found:
         here, beam_args = cli._split(words)
         cli.app.parse_args(here, exit_on_error=False, print_error=False)

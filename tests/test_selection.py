@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.transforms.fusion import Source
-from hardneg.transforms.masking import Reason, Verdict
-from hardneg.transforms.selection import judge_candidates, score_lazily, selection_order, steps
+from hardneg.transforms.selection import Order, select, selection_order, selection_score, steps, try_lazily
 
 BM25, FIRST, SECOND = Source("bm25", "bm25"), Source("dense", "first"), Source("dense", "second")
 
@@ -34,14 +33,6 @@ def blocks(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return query, rows[np.lexsort((rng.random(len(rows)), query[rows]))], logits
 
 
-def scorer(truth: np.ndarray, calls: list[list[int]]) -> Callable[[np.ndarray], np.ndarray]:
-    def score(rows: np.ndarray) -> np.ndarray:
-        calls.append(rows.tolist())
-        return truth[rows]
-
-    return score
-
-
 def scored_alone(ordered: list[int], truth: np.ndarray, negatives: int) -> set[int]:
     """Return what one query's candidates need: the smallest step after which there are enough negatives."""
     for upto in steps(negatives):
@@ -50,56 +41,54 @@ def scored_alone(ordered: list[int], truth: np.ndarray, negatives: int) -> set[i
     raise AssertionError
 
 
+def tried(query: np.ndarray, ordered: np.ndarray, truth: np.ndarray, negatives: int) -> list[list[int]]:
+    calls: list[list[int]] = []
+
+    def passing(rows: np.ndarray) -> np.ndarray:
+        calls.append(rows.tolist())
+        return passes(truth[rows])
+
+    try_lazily(query, ordered, negatives, passing)
+    return calls
+
+
 @settings(deadline=None)
 @given(blocks(), st.integers(1, 7))
-def test_what_is_scored_depends_on_each_query_alone(
+def test_what_is_tried_depends_on_each_query_alone(
     block: tuple[np.ndarray, np.ndarray, np.ndarray], negatives: int
 ) -> None:
     query, ordered, truth = block
-    calls: list[list[int]] = []
-    logits = score_lazily(query, ordered, negatives, scorer(truth, calls), passes)
+    calls = tried(query, ordered, truth, negatives)
     expected = set()
     for number in range(int(query.max(initial=-1)) + 1):
         expected |= scored_alone([row for row in ordered.tolist() if query[row] == number], truth, negatives)
-    assert set(np.flatnonzero(~np.isnan(logits)).tolist()) == expected
-    scored = [row for call in calls for row in call]
-    assert len(scored) == len(set(scored)), "nothing is scored twice"
+    rows = [row for call in calls for row in call]
+    assert set(rows) == expected
+    assert len(rows) == len(set(rows)), "nothing is tried twice"
     assert all(calls), "no empty batch goes to the model"
-    np.testing.assert_array_equal(logits[scored], truth[scored])
-    assert logits.dtype == np.float32
-
-
-def judge(query: np.ndarray, ordered: np.ndarray, logits: np.ndarray, negatives: int) -> tuple[np.ndarray, ...]:
-    verdicts, reasons = (np.full(len(query), None, dtype=object) for _ in range(2))
-    selected = judge_candidates(query, ordered, logits, passes(logits), negatives, verdicts, reasons)
-    return selected, verdicts, reasons
 
 
 @settings(deadline=None)
 @given(blocks(), st.integers(1, 7))
-def test_lazy_and_full_scoring_select_the_same(
+def test_trying_lazily_selects_what_trying_all_does(
     block: tuple[np.ndarray, np.ndarray, np.ndarray], negatives: int
 ) -> None:
     query, ordered, truth = block
-    full = score_lazily(query, ordered, None, lambda rows: truth[rows], passes)
-    lazy = score_lazily(query, ordered, negatives, lambda rows: truth[rows], passes)
-    assert set(np.flatnonzero(~np.isnan(full)).tolist()) == set(ordered.tolist())
-    selected, verdicts, reasons = judge(query, ordered, full, negatives)
-    lazily, lazy_verdicts, lazy_reasons = judge(query, ordered, lazy, negatives)
-    np.testing.assert_array_equal(selected, lazily)
-    scored = ~np.isnan(lazy)
-    assert (lazy_verdicts[scored] == verdicts[scored]).all()
-    assert (lazy_reasons[scored] == reasons[scored]).all()
-    assert (lazy_verdicts[ordered[~scored[ordered]]] == Verdict.UNSCORED).all()
+    lazily = np.zeros(len(query), dtype=bool)
+    for rows in tried(query, ordered, truth, negatives):
+        lazily[rows] = passes(truth[rows])
+    everything = np.zeros(len(query), dtype=bool)
+    everything[ordered] = passes(truth[ordered])
+    np.testing.assert_array_equal(
+        select(query, ordered, lazily, negatives), select(query, ordered, everything, negatives)
+    )
 
 
 @settings(deadline=None)
 @given(blocks(), st.integers(1, 7))
 def test_the_first_that_pass_are_chosen(block: tuple[np.ndarray, np.ndarray, np.ndarray], negatives: int) -> None:
     query, ordered, truth = block
-    logits = np.full(len(query), np.nan, dtype=np.float32)
-    logits[ordered] = truth[ordered]
-    selected, verdicts, reasons = judge(query, ordered, logits, negatives)
+    selected = select(query, ordered, passes(truth), negatives)
     expected = np.zeros(len(query), dtype=int)
     chosen: dict[int, int] = {}
     for row in ordered.tolist():
@@ -108,24 +97,6 @@ def test_the_first_that_pass_are_chosen(block: tuple[np.ndarray, np.ndarray, np.
             chosen[number] = expected[row] = chosen.get(number, 0) + 1
     np.testing.assert_array_equal(selected, expected)
     assert selected.dtype == np.int32
-    for row in range(len(query)):
-        if row not in ordered:
-            assert (verdicts[row], reasons[row]) == (None, None)
-        elif truth[row] < 0:
-            assert (verdicts[row], reasons[row]) == (Verdict.NEGATIVE, None)
-        else:
-            assert (verdicts[row], reasons[row]) == (Verdict.SUSPECTED_POSITIVE, Reason.ABOVE_MAX_SIGMOID)
-
-
-def test_verdicts_that_stand_are_not_touched() -> None:
-    query = np.zeros(3, dtype=np.int32)
-    verdicts = np.array([Verdict.POSITIVE, Verdict.DROPPED, None], dtype=object)
-    reasons = np.array([None, Reason.DUPLICATE, None], dtype=object)
-    logits = np.array([-9, np.nan, -1], dtype=np.float32)
-    selected = judge_candidates(query, np.array([2]), logits, passes(logits), 5, verdicts, reasons)
-    assert selected.tolist() == [0, 0, 1]
-    assert verdicts.tolist() == [Verdict.POSITIVE, Verdict.DROPPED, Verdict.NEGATIVE]
-    assert reasons.tolist() == [None, Reason.DUPLICATE, None]
 
 
 @pytest.mark.parametrize(
@@ -138,13 +109,9 @@ def test_the_schedule_does_not_change(negatives: int, expected: list[int]) -> No
 
 def test_nothing_to_try() -> None:
     query, none = np.array([0, 0, 3], dtype=np.int32), np.empty(0, dtype=np.int64)
-    for negatives in (5, None):
-        logits = score_lazily(query, none, negatives, lambda rows: np.zeros(len(rows), np.float32), passes)
-        assert np.isnan(logits).all()
-        assert judge(query, none, logits, 5)[0].tolist() == [0, 0, 0]
-    empty = query[:0]
-    assert len(score_lazily(empty, none, 5, lambda rows: np.zeros(len(rows), np.float32), passes)) == 0
-    assert len(judge(empty, none, np.empty(0, np.float32), 5)[0]) == 0
+    for some in (query, query[:0]):
+        assert tried(some, none, np.zeros(len(some)), 5) == []
+        assert select(some, none, np.zeros(len(some), dtype=bool), 5).tolist() == [0] * len(some)
 
 
 CANDIDATES = pa.table(
@@ -158,6 +125,14 @@ CANDIDATES = pa.table(
 )
 
 
+IDS = pa.chunked_array([["q", "q", "q", "r", "r", "r"]])
+
+
+def order_of(order: Order, sources: list[Source], eligible: np.ndarray, **more: Any) -> list[int]:
+    score = selection_score(CANDIDATES, IDS, order, sources, **more)
+    return selection_order(CANDIDATES["query"].to_numpy(), eligible, score).tolist()
+
+
 @pytest.mark.parametrize(
     ("order", "sources", "expected"),
     [
@@ -165,18 +140,25 @@ CANDIDATES = pa.table(
         ("similarity", [BM25, FIRST, SECOND], [1, 2, 0, 5, 4, 3]),
         ("similarity", [SECOND, BM25, FIRST], [0, 2, 1, 3, 4, 5]),
         ("fused", [BM25, FIRST, SECOND], [0, 2, 1, 5, 3, 4]),
-        ("similarity", [BM25], [0, 2, 1, 5, 3, 4]),
     ],
 )
-def test_selection_order(order: str, sources: list[Source], expected: list[int]) -> None:
-    everything = np.ones(6, dtype=bool)
-    assert selection_order(CANDIDATES, everything, order, sources).tolist() == expected  # type: ignore[arg-type]
+def test_selection_order(order: Order, sources: list[Source], expected: list[int]) -> None:
+    assert order_of(order, sources, np.ones(6, dtype=bool)) == expected
     some = np.array([True, False, True, False, True, True])
-    kept = [row for row in expected if some[row]]
-    assert selection_order(CANDIDATES, some, order, sources).tolist() == kept  # type: ignore[arg-type]
+    assert order_of(order, sources, some) == [row for row in expected if some[row]]
 
 
-def test_selection_order_of_nothing() -> None:
-    for order in ("similarity", "fused"):
-        empty = CANDIDATES.slice(0, 0)
-        assert len(selection_order(empty, np.zeros(0, bool), order, [BM25, FIRST])) == 0  # type: ignore[arg-type]
+def test_the_judge_orders_by_its_scores() -> None:
+    scores = np.array([0.1, np.nan, 0.3, 2, 2, -5], dtype=np.float32)
+    assert order_of("judge", [FIRST], np.ones(6, dtype=bool), judge_scores=scores) == [2, 0, 1, 3, 4, 5]
+
+
+def test_lots_depend_on_the_pair_and_the_seed_alone() -> None:
+    everything = np.ones(6, dtype=bool)
+    orders = {tuple(order_of("random", [FIRST], everything, seed=seed)) for seed in range(30)}
+    assert len(orders) > 10
+    alone = CANDIDATES.slice(2, 1)
+    for seed in (0, 7):
+        whole = selection_score(CANDIDATES, IDS, "random", [FIRST], seed)
+        assert selection_score(alone, IDS.slice(2, 1), "random", [FIRST], seed) == whole[2]
+        assert whole[1] != whole[4], "another query, another lot"

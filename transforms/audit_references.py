@@ -19,7 +19,7 @@ from hardneg.transforms.keys import KeyMap, Keys, id_keys, occurrence, pair_keys
 from hardneg.transforms.loose_inputs import Judgements, look_into_rows, matching_files, read_judgements, read_tables
 from hardneg.transforms.masking import Verdict
 from hardneg.transforms.reading import read_rows
-from hardneg.transforms.run_tables import canonical, read_shard, shards, text_keys_by_id
+from hardneg.transforms.run_tables import canonical, read_manifest, read_shard, shards, text_keys_by_id
 from hardneg.transforms.triplet_rows import NOT_FINITE, Ints
 
 _NONE = np.zeros(0, dtype=np.uint64)
@@ -190,12 +190,15 @@ def triplets_of_run(run: str) -> Callable[[Keys], Ints]:
     repeats itself because the input did. The key is that of ``auditing.duplicate_negatives``.
     """
     queries, passages = read_run_positives(run)
+    relabelled = bool(read_manifest(run)["options"].get("relabel_suspected"))
+    kinds = [Verdict.POSITIVE, *([Verdict.SUSPECTED_POSITIVE] if relabelled else [])]
 
     def count(wanted: Keys) -> Ints:
         keys = np.unique(wanted)
         counts = np.zeros(len(keys), dtype=np.int64)
         for path in shards(run, "candidates"):
-            made = _triplet_keys(read_shard(path, ["query_id", "passage_id", "verdict", "selected"]), queries, passages)
+            shard = read_shard(path, ["query_id", "passage_id", "verdict", "selected"])
+            made = _triplet_keys(shard, kinds, queries, passages)
             made = made[np.isin(made, keys)]
             np.add.at(counts, np.searchsorted(keys, made), 1)
         return counts[np.searchsorted(keys, wanted)]
@@ -203,11 +206,12 @@ def triplets_of_run(run: str) -> Callable[[Keys], Ints]:
     return count
 
 
-def _triplet_keys(candidates: pa.Table, queries: KeyMap, passages: KeyMap) -> Keys:
-    """Return the key of each triplet, positives x mined of each query."""
+def _triplet_keys(candidates: pa.Table, kinds: Sequence[Verdict], queries: KeyMap, passages: KeyMap) -> Keys:
+    """Return the key of each triplet, positives (of these verdicts) x mined of each query."""
     ids = id_keys(candidates["query_id"])
     texts = canonical(id_keys(candidates["passage_id"]), passages)
-    positives = np.flatnonzero(pc.equal(candidates["verdict"], Verdict.POSITIVE).to_numpy())
+    of_kinds = pc.is_in(candidates["verdict"], value_set=pa.array([str(kind) for kind in kinds]))
+    positives = np.flatnonzero(of_kinds.to_numpy())
     positives = positives[np.argsort(ids[positives], kind="stable")]
     mined = np.flatnonzero(candidates["selected"].is_valid().to_numpy())
     first = np.searchsorted(ids[positives], ids[mined], "left")

@@ -42,6 +42,15 @@ def text_keys(texts: pa.Array | pa.ChunkedArray) -> Keys:
     return _keys(texts, text_key)
 
 
+def digest_keys(digests: pa.Array | pa.ChunkedArray) -> Keys:
+    """Return the text keys of digests that ``text.text_digest`` made, 16 bytes each, shape (n,)."""
+    if isinstance(digests, pa.ChunkedArray):
+        digests = digests.combine_chunks()
+    data = b"".join(digests.to_pylist())
+    keys = np.frombuffer(data, dtype=">u8").reshape(-1, 2)[:, 0].astype(np.uint64)
+    return np.where(keys == np.uint64(_EMPTY), np.uint64(0), keys)
+
+
 def id_keys(ids: pa.Array | pa.ChunkedArray) -> Keys:
     """Return the keys of ids, shape (n,); 0 for null."""
     return _keys(ids, id_key)

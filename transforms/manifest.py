@@ -74,6 +74,7 @@ def make_manifest(
         "python": platform.python_version(),
         "processor": processor(),
         "models": summary["models"],
+        "denoising": summary["denoising"],
         "inputs": inputs,
         "counts": counts,
         "share_of_pairs_cut": round(counts.get("pairs_cut", 0) / scored, 6) if scored else 0.0,
@@ -90,13 +91,26 @@ def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
     storage.write_file(storage.join(folder, MANIFEST), lambda sink: sink.write(data))
 
 
+def _denoised(denoising: dict[str, Any]) -> str:
+    """Return what is promised of the negatives, with its status, and yield and hardness beside it."""
+    if denoising["status"] is None:
+        return "a candidate is a negative if it passes the thresholds in `manifest.json`; nothing is promised of them"
+    figures = denoising["figures"]
+    beside = (
+        f"; in the calibration sample: yield {figures['yield']:.1%}, mean similarity {figures['hardness']:.3f}"
+        if figures.get("hardness") is not None
+        else ""
+    )
+    return f"**{denoising['status']}**: {denoising['reason'].removeprefix(denoising['status'] + ' ')}{beside}"
+
+
 def write_card(folder: str, manifest: dict[str, Any]) -> None:
     """Write the dataset card: ``load_dataset(folder)`` then gives the triplets, with three columns."""
     counts = manifest["counts"]
     models = "\n".join(f"- {name}: `{model['model']}`" for name, model in manifest["models"].items())
     tables = {
         kind: f"{kind}/*.parquet"
-        for kind in ("triplets", "candidates", "passages", "queries")
+        for kind in ("triplets", "candidates", "suspect_pairs", "passages", "queries")
         if any(shard["name"].startswith(kind + "/") for shard in manifest["shards"])
     }
     configs = "".join(
@@ -119,7 +133,7 @@ Mined by hardneg {manifest["hardneg"]}. The default configuration is made for tr
 `passages` and `queries` the texts that it refers to. Everything else is in `manifest.json`.
 
 - queries: {counts.get("queries", 0):,}, mined negatives: {counts.get("mined", 0):,}
-- a candidate is a negative if the sigmoid of its cross-encoder logit is below {options["max_sigmoid"]:g}
+- {_denoised(manifest["denoising"])}
 - negatives per query: {options["negatives"]}, tried in the order: {options["order"]}
 
 Models:

@@ -26,7 +26,16 @@ class Reason(StrEnum):
     EQUAL_TO_POSITIVE = "equal_to_positive"
     EQUAL_TO_QUERY = "equal_to_query"
     DUPLICATE = "duplicate"
+    HELD_OUT = "held_out"
+    OUTSIDE_RANKS = "outside_ranks"
+    SAME_GROUP = "same_group"
+    NEAR_DUPLICATE = "near_duplicate"
+    RELATIVE_MARGIN = "relative_margin"
+    ABOVE_THRESHOLD = "above_threshold"
     ABOVE_MAX_SIGMOID = "above_max_sigmoid"
+    ABSOLUTE_MARGIN = "absolute_margin"
+    BELOW_MIN_SIGMOID = "below_min_sigmoid"
+    WEAK_POSITIVE = "weak_positive"  # of a positive, which keeps its verdict
 
 
 # Passages of one text may be known in several ways: the first counts, whatever their ids.

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.blocks import QRELS, QUERIES
+from hardneg.transforms.holdout import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.ingestion import UNKNOWN_QUERY, rejections
 from hardneg.transforms.segments import DIGEST, split_by
 from hardneg.transforms.text import cut_digest, text_digest
@@ -173,6 +174,26 @@ class _ShareBucket(beam.DoFn):
         good = with_positives(table, self._min_relevance)
         yield beam.pvalue.TaggedOutput("counts", ("queries_without_positives", int((~good).sum())))
         yield table if self._keep_all else table.filter(pa.array(good))
+
+
+class DropHeldOut(beam.PTransform):
+    """Leave out the queries of evaluation sets. In: tables of queries. Out: the same, and (name, number)."""
+
+    def __init__(self, holdout: Holdout) -> None:
+        super().__init__()
+        self._holdout = holdout
+
+    def expand(self, tables: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
+        if self._holdout is NOTHING_HELD_OUT:
+            return tables, tables.pipeline | beam.Create([("queries_held_out", 0)], reshuffle=False)
+        split = tables | beam.FlatMap(_drop_held_out, self._holdout).with_outputs("counts", main="kept")
+        return split.kept, split.counts
+
+
+def _drop_held_out(table: pa.Table, holdout: Holdout) -> Iterator[Any]:
+    held_out = holdout.queries(table["query_id"], table["text_digest"])
+    yield table.filter(pa.array(~held_out))
+    yield beam.pvalue.TaggedOutput("counts", ("queries_held_out", int(held_out.sum())))
 
 
 class SmallestDigests(beam.CombineFn):

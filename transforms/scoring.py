@@ -1,313 +1,259 @@
-"""The block loop: hydrate, score lazily, judge, select, and hand over what is to be written."""
+"""The block loop: score lazily, judge, select, and hand over what is to be written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms import storage
 from hardneg.transforms.blocks import Block
-from hardneg.transforms.cross_encoder import CrossEncoder, sigmoid
-from hardneg.transforms.embedding import store_array, stored_array, texts_digest
+from hardneg.transforms.calibration_counts import BoolArray, FloatArray, IntArray
+from hardneg.transforms.denoising import Denoising, difficulty
 from hardneg.transforms.fusion import Source
-from hardneg.transforms.hydration import TextsOf, needed_rows, texts_from_segments, texts_from_table
-from hardneg.transforms.masking import Verdict, mask_known
-from hardneg.transforms.model_files import ModelSpec
-from hardneg.transforms.progress import record, timed
-from hardneg.transforms.resources import cross_encoder, use_threads
-from hardneg.transforms.segments import split_by
-from hardneg.transforms.selection import Order, judge_candidates, score_lazily, selection_order
-from hardneg.transforms.writing import TRIPLET_KEYS, TRIPLETS
-
-STAGE = "score"
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What makes a candidate a negative, how many a query gets, and which columns go along."""
-
-    max_sigmoid: float
-    negatives: int
-    order: Order
-    min_relevance: float
-    score_all: bool
-    pass_through: tuple[str, ...] = ()
-
-    def passes(self, logits: np.ndarray) -> np.ndarray:
-        """Return which logits are below the threshold, bool; NaN is not."""
-        return sigmoid(logits) < np.float32(self.max_sigmoid)
-
-
-@dataclass
-class Mined:
-    """A block after judging: its candidates with verdicts, its triplets, and what was counted."""
-
-    candidates: pa.Table
-    triplets: pa.Table
-    counts: dict[str, int]
-
+from hardneg.transforms.holdout import NOTHING_HELD_OUT, Holdout
+from hardneg.transforms.hydration import TextsOf
+from hardneg.transforms.judging import cheap_scores, complete_scores
+from hardneg.transforms.masking import Reason, Verdict
+from hardneg.transforms.policies import (
+    Policy,
+    Standing,
+    below_lowest_positive,
+    failing,
+    first_similarity,
+    stand,
+)
+from hardneg.transforms.selection import select, selection_order, selection_score, try_lazily
 
 Score = Callable[[Sequence[str], Sequence[str]], tuple[np.ndarray, np.ndarray]]
 
 
-def mine_block(block: Block, sources: Sequence[Source], policy: Policy, texts_of: TextsOf, score: Score) -> Mined:
+@dataclass
+class PairScores:
+    """The cross-encoder's logits of a block's pairs, computed when first asked for.
+
+    Attributes:
+        candidates: the block's; a column ``logit`` has what was scored before (null elsewhere).
+        query_texts: object (queries,).
+        texts_of: passage strings by (segment, row).
+        score: (query texts, passage strings) to (logits, cut to the maximum length); None: nothing can be scored,
+            and what would have to be is counted as missing.
+    """
+
+    candidates: pa.Table
+    query_texts: npt.NDArray[np.object_]
+    texts_of: TextsOf
+    score: Score | None
+    known: npt.NDArray[np.float32] = field(init=False)
+    logits: npt.NDArray[np.float32] = field(init=False)
+    missing: int = 0
+    cut: int = 0
+
+    def __post_init__(self) -> None:
+        self.known = np.full(len(self.candidates), np.nan, dtype=np.float32)
+        if "logit" in self.candidates.column_names:
+            self.known = self.candidates["logit"].fill_null(np.nan).to_numpy().astype(np.float32)
+        self.logits = np.full(len(self.candidates), np.nan, dtype=np.float32)
+
+    def ask(self, rows: IntArray) -> None:
+        """Fill in the logits of some rows."""
+        rows = rows[np.isnan(self.logits[rows])]
+        new = rows[np.isnan(self.known[rows])]
+        if len(new) and self.score is None:
+            self.missing += len(new)
+        elif len(new) and self.score is not None:
+            query, segments, places = (self.candidates[name].to_numpy()[new] for name in ("query", "segment", "row"))
+            texts = self.texts_of(segments, places)
+            self.known[new], cut_pairs = self.score(self.query_texts[query].tolist(), texts)
+            self.cut += int(cut_pairs.sum())
+        self.logits[rows] = self.known[rows]
+
+
+def pair_scores(block: Block, texts_of: TextsOf, score: Score | None) -> PairScores:
+    """Return a block's pairs, none of them asked for yet."""
+    return PairScores(block.candidates, np.array(block.queries["text"].to_pylist(), dtype=object), texts_of, score)
+
+
+@dataclass
+class Judged:
+    """A block after judging. Arrays have one entry a candidate.
+
+    Attributes:
+        standing: verdicts and reasons, none of them open.
+        logits: float32, NaN where not scored.
+        scores: float32; the judge's, NaN where it lacks a signal.
+        difficulty: float64; NaN but for negatives of queries with a positive.
+        selected: int32; 1 to N, 0 where not mined.
+        weak: bool; known positives that score like negatives.
+        missing: pairs that would have had to be scored, and could not.
+        cut: pairs that were scored now, and cut to the maximum length.
+    """
+
+    standing: Standing
+    logits: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    difficulty: npt.NDArray[np.float64]
+    selected: npt.NDArray[np.int32]
+    weak: BoolArray
+    missing: int
+    cut: int
+
+
+def judge_block(
+    block: Block,
+    sources: Sequence[Source],
+    policy: Policy,
+    denoising: Denoising,
+    texts_of: TextsOf,
+    score: Score | None,
+    in_sample: BoolArray | None = None,
+    holdout: Holdout = NOTHING_HELD_OUT,
+) -> Judged:
     """Judge a block's candidates and choose its negatives.
 
     Args:
         block: merged candidates, sorted by query and passage id.
         sources: the retrievers.
-        policy: threshold, order and number of negatives.
+        policy: what is demanded of a negative.
+        denoising: the judge and its threshold.
         texts_of: passage strings by (segment, row).
         score: (query texts, passage strings) to (logits, cut to the maximum length).
+        in_sample: bool (queries,); queries of the calibration sample, all of whose candidates are scored.
+        holdout: the evaluation sets.
     """
-    candidates = block.candidates
-    query = candidates["query"].to_numpy()
-    segments, rows = candidates["segment"].to_numpy(), candidates["row"].to_numpy()
-    query_texts = np.array(block.queries["text"].to_pylist(), dtype=object)
-    verdicts, reasons, grades = mask_known(block.queries, candidates, policy.min_relevance)
-    retrieved = candidates["fused_rank"].is_valid().to_numpy(zero_copy_only=False)
-    is_positive = verdicts == Verdict.POSITIVE
-    undecided = np.array([verdict is None for verdict in verdicts], dtype=bool)
-    cut_pairs = np.zeros(len(candidates), dtype=bool)
-
-    def score_rows(which: np.ndarray) -> np.ndarray:
-        logits, cut_pairs[which] = score(query_texts[query[which]].tolist(), texts_of(segments[which], rows[which]))
-        return logits
-
-    ordered = selection_order(candidates, retrieved & undecided, policy.order, sources)
-    logits = score_lazily(query, ordered, None if policy.score_all else policy.negatives, score_rows, policy.passes)
-    positives = np.flatnonzero(is_positive)
-    known = is_positive | retrieved & ~undecided if policy.score_all else is_positive
-    logits[known] = score_rows(np.flatnonzero(known))
-    selected = judge_candidates(query, ordered, logits, policy.passes(logits), policy.negatives, verdicts, reasons)
-    # What was only looked up, for its text, is no candidate.
-    kept = retrieved | is_positive
-    table = _with_verdicts(candidates, sources, logits, verdicts, reasons, grades, selected)
-    for name in policy.pass_through:
-        table = table.append_column(name, candidates[name])
-    mined = Mined(
-        candidates=_with_query(table, block.queries, query).filter(pa.array(kept)),
-        triplets=_triplets(block, _distinct(positives, query, candidates), selected, texts_of),
-        counts=_counts(len(block.queries), query, kept, retrieved, logits, cut_pairs, verdicts, reasons, selected),
+    policy = effective(policy, denoising)
+    standing = stand(block.queries, block.candidates, sources, policy, texts_of, holdout)
+    pairs = pair_scores(block, texts_of, score)
+    judging = _Judging(standing, pairs, sources, policy, denoising)
+    sampled = np.zeros(len(block.queries), dtype=np.bool_) if in_sample is None else in_sample
+    judging.score_first(sampled)
+    ids = block.queries["query_id"].combine_chunks().take(block.candidates["query"].combine_chunks())
+    by = selection_score(block.candidates, ids, policy.order, sources, policy.seed, judging.scores)
+    ordered = selection_order(standing.query, standing.open & standing.in_window, by)
+    if policy.score_all or not judging.costs:
+        judging.try_rows(ordered)
+    else:
+        judging.try_rows(ordered[sampled[standing.query[ordered]]])
+        try_lazily(standing.query, ordered, policy.negatives, judging.try_rows)
+    judging.decide(ordered)
+    return Judged(
+        standing=standing,
+        logits=pairs.logits,
+        scores=judging.scores,
+        difficulty=judging.difficulty(),
+        selected=select(standing.query, ordered, judging.passing, policy.negatives),
+        weak=judging.weak_positives(),
+        missing=pairs.missing,
+        cut=pairs.cut,
     )
-    _count_short_queries(
-        mined.counts, len(block.queries), query[kept], selected[kept], verdicts[kept], policy.negatives
-    )
-    return mined
 
 
-def _with_verdicts(
-    candidates: pa.Table,
-    sources: Sequence[Source],
-    logits: np.ndarray,
-    verdicts: np.ndarray,
-    reasons: np.ndarray,
-    grades: np.ndarray,
-    selected: np.ndarray,
-) -> pa.Table:
-    """Return the candidates in the layout of the output, plus the columns that place them."""
-    unscored = np.isnan(logits)
-    ranks = [candidates[source.rank] for source in sources]
-    names = [source.name for source in sources]
-    found = np.stack([rank.is_valid().to_numpy(zero_copy_only=False) for rank in ranks], axis=1)
-    lists = [[name for name, here in zip(names, row, strict=True) if here] for row in found.tolist()]
-    columns: dict[str, Any] = {
-        "query": candidates["query"],
-        "passage_id": candidates["passage_id"],
-        "segment": candidates["segment"],
-        "row": candidates["row"],
-        "sources": pa.array(lists, pa.list_(pa.string())),
-        **{source.rank: candidates[source.rank] for source in sources},
-        **{source.signal: candidates[source.signal] for source in sources if source.signal},
-        "fused_rank": candidates["fused_rank"],
-        "grade": pa.array(grades, pa.float32(), mask=np.isnan(grades)),
-        "logit": pa.array(logits, pa.float32(), mask=unscored),
-        # One signal so far: the judge is the cross-encoder.
-        "judge_score": pa.array(logits, pa.float32(), mask=unscored),
-        "verdict": pa.array([verdict and str(verdict) for verdict in verdicts], pa.string()),
-        "reason": pa.array([reason and str(reason) for reason in reasons], pa.string()),
-        "selected": pa.array(selected, pa.int32(), mask=selected == 0),
-    }
-    return pa.table(columns)
+def effective(policy: Policy, denoising: Denoising) -> Policy:
+    """Return the policy with the sigmoid threshold that calibration fell back on, if it did."""
+    if denoising.max_sigmoid is None:
+        return policy
+    own = 1.0 if policy.max_sigmoid is None else policy.max_sigmoid
+    return replace(policy, max_sigmoid=min(own, denoising.max_sigmoid))
 
 
-def _with_query(table: pa.Table, queries: pa.Table, query: np.ndarray) -> pa.Table:
-    place = pa.array(query)
-    table = table.set_column(0, "query_id", queries["query_id"].combine_chunks().take(place))
-    return table.append_column("query_digest", queries["digest"].combine_chunks().take(place))
-
-
-def _distinct(positives: np.ndarray, query: np.ndarray, candidates: pa.Table) -> np.ndarray:
-    """Return positives without those that repeat the text of another of their query: its triplets would be equal."""
-    digests = candidates["text_digest"].take(pa.array(positives)).to_pylist()
-    first: dict[tuple[int, bytes], int] = {}
-    for owner, digest, row in zip(query[positives].tolist(), digests, positives.tolist(), strict=True):
-        first.setdefault((owner, digest), row)
-    return np.array(list(first.values()), dtype=np.int64)
-
-
-def _triplets(block: Block, positives: np.ndarray, selected: np.ndarray, texts_of: TextsOf) -> pa.Table:
-    """Return positives x mined of each query, with the keys that order them in a shard."""
-    candidates = block.candidates
-    query = candidates["query"].to_numpy()
-    negatives = np.flatnonzero(selected)
-    mine = np.searchsorted(query[positives], query[negatives], "left")
-    ends = np.searchsorted(query[positives], query[negatives], "right")
-    counts = ends - mine
-    negative = np.repeat(negatives, counts)
-    starts = np.repeat(mine - (np.cumsum(counts) - counts), counts)
-    positive = positives[starts + np.arange(len(negative))]
-    segments, rows = candidates["segment"].to_numpy(), candidates["row"].to_numpy()
-    owner = pa.array(query[negative])
-    digests = candidates["text_digest"].combine_chunks()
-    columns = [
-        block.queries["text"].combine_chunks().take(owner),
-        pa.array(texts_of(segments[positive], rows[positive]), pa.string()),
-        pa.array(texts_of(segments[negative], rows[negative]), pa.string()),
-        pa.array(selected[negative], pa.int32()),
-        block.queries["digest"].combine_chunks().take(owner),
-        block.queries["query_id"].combine_chunks().take(owner),
-        candidates["passage_id"].combine_chunks().take(pa.array(positive)),
-        block.queries["text_digest"].combine_chunks().take(owner),
-        digests.take(pa.array(positive)),
-    ]
-    return pa.table(columns, schema=pa.schema([*TRIPLETS, *TRIPLET_KEYS]))
-
-
-def _counts(
-    queries: int,
-    query: np.ndarray,
-    kept: np.ndarray,
-    retrieved: np.ndarray,
-    logits: np.ndarray,
-    cut_pairs: np.ndarray,
-    verdicts: np.ndarray,
-    reasons: np.ndarray,
-    selected: np.ndarray,
-) -> dict[str, int]:
-    positives = verdicts == Verdict.POSITIVE
-    counts = {
-        "queries": queries,
-        "pairs_retrieved": int(retrieved.sum()),
-        "pairs_scored": int((~np.isnan(logits)).sum()),
-        "pairs_cut": int(cut_pairs.sum()),
-        "positives": int(positives.sum()),
-        "positives_retrieved": int((positives & retrieved).sum()),
-        "mined": int((selected > 0).sum()),
-    }
-    for verdict in Verdict:
-        counts[f"verdict_{verdict}"] = int((verdicts[kept] == verdict).sum())
-    for reason in {reason for reason in reasons[kept] if reason}:
-        counts[f"reason_{reason}"] = int((reasons[kept] == reason).sum())
-    return counts
-
-
-def _count_short_queries(
-    counts: dict[str, int],
-    queries: int,
-    query: np.ndarray,
-    selected: np.ndarray,
-    verdicts: np.ndarray,
-    negatives: int,
-) -> None:
-    """Count queries with too few negatives, by what became of most of their candidates."""
-    have = np.bincount(query[selected > 0], minlength=queries)
-    for number in np.flatnonzero(have < negatives):
-        rows = verdicts[query == number]
-        suspected = int((rows == Verdict.SUSPECTED_POSITIVE).sum())
-        dropped = int((rows == Verdict.DROPPED).sum())
-        if not suspected and not dropped:
-            reason = "few_candidates"
-        else:
-            reason = "suspected_positives" if suspected >= dropped else "dropped"
-        for name in ("queries_short", f"queries_short_{reason}"):
-            counts[name] = counts.get(name, 0) + 1
-        if have[number] == 0:
-            counts["queries_without_negatives"] = counts.get("queries_without_negatives", 0) + 1
-
-
-class MineBlocks(beam.PTransform):
-    """Score, judge and select, block by block; hand rows to the output's shards.
-
-    A plain DoFn instead of RunInference: how many pairs are scored depends on earlier scores of the block, and
-    RunInference cuts its batches by timing. In: (block, Block). Output tags: ``candidates``, ``triplets``,
-    ``queries`` (shard, table), ``referred`` (segment, table of rows), ``counts`` (name, number).
-    """
-
-    TAGS = ("candidates", "triplets", "queries", "referred", "counts")
+class _Judging:
+    """Scores and verdicts of one block's candidates, as they come to be known."""
 
     def __init__(
         self,
-        work: str,
+        standing: Standing,
+        pairs: PairScores,
         sources: Sequence[Source],
         policy: Policy,
-        spec: ModelSpec,
-        shards: int,
-        threads: int | None,
+        denoising: Denoising,
     ) -> None:
-        super().__init__()
-        self._do = _MineBlock(work, sources, policy, spec, shards, threads)
+        self._standing, self._pairs, self._policy, self._denoising = standing, pairs, policy, denoising
+        self._judge = denoising.judge
+        self._similarity = pairs.candidates[first_similarity(sources)].to_numpy().astype(np.float64)
+        self._signals = {name: pairs.candidates[name].to_numpy() for name in self._judge.signals if name != "logit"}
+        self._cheap = cheap_scores(self._judge, self._signals, standing.query, in_window=standing.in_window)
+        rows = len(standing.query)
+        self.costs = denoising.needs_logit or policy.needs_logit  # whether trying a candidate takes the cross-encoder
+        self.scores = np.full(rows, np.nan, dtype=np.float32)
+        self.passing = np.zeros(rows, dtype=np.bool_)
+        self._tried = np.zeros(rows, dtype=np.bool_)
+        self._reasons = np.full(rows, None, dtype=object)
+        self._limits = np.full(0, np.inf)
 
-    def expand(self, blocks: beam.PCollection) -> Any:
-        return blocks | beam.ParDo(self._do).with_outputs(*self.TAGS)
+    def score_first(self, sampled: BoolArray) -> None:
+        """Score what must be known before candidates are tried: positives, the sample, all for the judge's order."""
+        standing = self._standing
+        rows = standing.positive | sampled[standing.query] & standing.in_window
+        if self._policy.score_all:
+            rows |= standing.retrieved
+        if self._policy.order == "judge":
+            rows |= standing.open & standing.in_window
+        self._score(np.flatnonzero(rows))
+        self._limits = below_lowest_positive(self._pairs.logits, standing, absolute=self._policy.absolute_margin or 0.0)
 
+    def _score(self, rows: IntArray) -> None:
+        if self.costs:
+            self._pairs.ask(rows)
+        if "logit" in self._judge.signals:
+            rows = rows[~np.isnan(self._pairs.logits[rows])]
+        signals = {name: values[rows] for name, values in {**self._signals, "logit": self._pairs.logits}.items()}
+        self.scores[rows] = complete_scores(self._judge, self._cheap[rows], signals)
 
-class _MineBlock(beam.DoFn):
-    def __init__(
-        self,
-        work: str,
-        sources: Sequence[Source],
-        policy: Policy,
-        spec: ModelSpec,
-        shards: int,
-        threads: int | None,
-    ) -> None:
-        self._work = work
-        self._sources = list(sources)
-        self._policy = policy
-        self._spec = spec
-        self._shards = shards
-        self._threads = threads
+    def try_rows(self, rows: IntArray) -> BoolArray:
+        """Score some candidates and return which may be negatives."""
+        self._score(rows)
+        reasons = self._failing(rows, self._policy, self._limits)
+        unknown = np.isnan(self._pairs.logits[rows]) if self.costs else np.zeros(len(rows), dtype=np.bool_)
+        self._tried[rows] = ~unknown
+        self._reasons[rows] = reasons
+        self.passing[rows] = [reason is None for reason in reasons]
+        # What is missing is taken to pass, so that no more is counted as missing than surely is.
+        return self.passing[rows] | unknown
 
-    def setup(self) -> None:
-        use_threads(self._threads)
+    def _failing(self, rows: IntArray, policy: Policy, limits: FloatArray) -> npt.NDArray[np.object_]:
+        reasons = np.full(len(rows), None, dtype=object)
+        if policy.needs_logit:
+            reasons[:] = failing(self._pairs.logits[rows], self._standing.query[rows], limits, policy)
+        if self._denoising.threshold is not None:
+            above = ~(self.scores[rows].astype(np.float64) < self._denoising.threshold)
+            reasons[above] = Reason.ABOVE_THRESHOLD
+        return reasons
 
-    def process(self, element: tuple[int, Block]) -> Iterator[Any]:
-        _, block = element
-        travelled = len(block.texts) > 0
-        texts_of = texts_from_table(block.texts) if travelled else texts_from_segments(self._work)
-        mined = mine_block(block, self._sources, self._policy, texts_of, self._score)
-        record(self._work, "mine", done=len(block.queries))
-        candidates = mined.candidates
-        for segment, rows in needed_rows(candidates):
-            yield beam.pvalue.TaggedOutput("referred", (segment, rows))
-        queries = block.queries.select(["query_id", "text", "digest"])
-        tables = {
-            "candidates": (candidates.drop_columns(["segment", "row"]), "query_digest"),
-            "triplets": (mined.triplets, "query_digest"),
-            "queries": (queries, "digest"),
-        }
-        for tag, (table, digest) in tables.items():
-            for shard, rows in split_by(table, table[digest].to_numpy() % self._shards):
-                yield beam.pvalue.TaggedOutput(tag, (shard, rows))
-        for count in mined.counts.items():
-            yield beam.pvalue.TaggedOutput("counts", count)
+    def decide(self, ordered: IntArray) -> None:
+        """Give every open candidate its verdict."""
+        standing = self._standing
+        open_, tried = np.zeros(len(self._tried), dtype=np.bool_), self._tried
+        open_[ordered] = True
+        standing.verdicts[open_ & ~tried] = Verdict.UNSCORED
+        standing.verdicts[open_ & tried & self.passing] = Verdict.NEGATIVE
+        failed = open_ & tried & ~self.passing
+        suspected = failed & self._like_positives()
+        standing.verdicts[failed] = Verdict.DROPPED
+        standing.verdicts[suspected] = Verdict.SUSPECTED_POSITIVE
+        standing.reasons[failed] = self._reasons[failed]
 
-    def _score(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Score pairs, or read the scores that a killed run left under the pairs' address."""
-        with timed(self._work, STAGE):
-            model: CrossEncoder = cross_encoder(self._spec)
-            address = texts_digest(model.fingerprint, queries, passages)
-            path = storage.join(self._work, "logits", f"{address}.npy")
-            stored = stored_array(path)
-            if stored is None:
-                logits, cut_pairs = model.score(queries, passages, lambda done: record(self._work, STAGE, done=done))
-                store_array(path, np.stack([logits, cut_pairs.astype(np.float32)]))
-                return logits, cut_pairs
-            record(self._work, STAGE, done=len(queries))
-            return stored[0], stored[1] > 0
+    def _like_positives(self) -> BoolArray:
+        """Return which rows score at least like the lowest positive of their query, or the median of all positives."""
+        limit = below_lowest_positive(self.scores, self._standing)
+        if self._denoising.positive_median is not None:
+            limit = np.minimum(limit, self._denoising.positive_median)
+        return self.scores.astype(np.float64) >= limit[self._standing.query]  # NaN is not
+
+    def difficulty(self) -> FloatArray:
+        """Return how hard each negative is, by how near its query's lowest positive it lies."""
+        standing = self._standing
+        gaps = below_lowest_positive(self._similarity, standing)[standing.query] - self._similarity
+        negative = np.array([verdict == Verdict.NEGATIVE for verdict in standing.verdicts], dtype=np.bool_)
+        return np.where(negative, difficulty(gaps, self._denoising.gap_quantiles), np.nan)
+
+    def weak_positives(self) -> BoolArray:
+        """Return which known positives would pass for negatives; margins to positives have no say in it."""
+        policy = replace(self._policy, absolute_margin=None, min_sigmoid=None)
+        weak = self._standing.positive & ~np.isnan(self.scores)
+        if self._denoising.threshold is None and not policy.needs_logit:
+            return np.zeros(len(weak), dtype=np.bool_)
+        rows = np.flatnonzero(weak)
+        weak[rows] = [reason is None for reason in self._failing(rows, policy, self._limits)]
+        return weak

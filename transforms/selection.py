@@ -1,42 +1,77 @@
-"""The order in which a query's candidates are tried, how many are scored, and which become negatives."""
+"""The order in which a query's candidates are tried, how many of them, and which become negatives."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from hardneg.transforms.fusion import Source
-from hardneg.transforms.masking import Reason, Verdict
 
-Order = Literal["similarity", "fused"]
+Order = Literal["similarity", "fused", "judge", "random"]
 
 
-def selection_order(candidates: pa.Table, eligible: np.ndarray, order: Order, sources: Sequence[Source]) -> np.ndarray:
-    """Return the rows of the candidates that may be tried, by query, each query's best first.
+def selection_score(
+    candidates: pa.Table,
+    query_ids: pa.ChunkedArray,
+    order: Order,
+    sources: Sequence[Source],
+    seed: int = 0,
+    judge_scores: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return what a query's candidates are ordered by, highest first: float64 (n,).
+
+    It is a property of the pair alone, never of what else is among the candidates or labelled, so that a known
+    positive has its place in the order like any candidate.
 
     Args:
-        candidates: sorted by query and passage id.
-        eligible: bool, shape (n,): rows without a verdict so far that some retriever found.
+        candidates: with fused_rank, passage_id and the similarities.
+        query_ids: the query id of each candidate.
         order: ``similarity``: by the first dense source, the model to be trained (what it confuses with a
             positive, and other evidence judges not relevant, is the negative worth having); ``fused``: by
-            fused rank. Ties are broken by passage id.
+            fused rank; ``judge``: by the judge's score; ``random``: by a digest of query, passage and seed.
         sources: the retrievers.
+        seed: of ``random``.
+        judge_scores: float32 (n,), for ``judge``; NaN stands last.
+    """
+    if order == "similarity":
+        dense = next(source for source in sources if source.kind == "dense")
+        return candidates[dense.signal].to_numpy().astype(np.float64)
+    if order == "judge":
+        assert judge_scores is not None
+        return np.where(np.isnan(judge_scores), -np.inf, judge_scores).astype(np.float64)
+    if order == "random":
+        pairs = zip(query_ids.to_pylist(), candidates["passage_id"].to_pylist(), strict=True)
+        return np.array([_lot(seed, query, passage) for query, passage in pairs], dtype=np.float64)
+    return -candidates["fused_rank"].fill_null(np.iinfo(np.int32).max).to_numpy().astype(np.float64)
+
+
+def _lot(seed: int, query: str, passage: str) -> int:
+    """Return a number below 2**53, so that float64 holds it; the lengths keep ('a', 'bc') from ('ab', 'c')."""
+    data = b"\0".join(text.encode("utf-8") for text in (str(seed), str(len(query)), query, passage))
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") >> 11
+
+
+def selection_order(
+    query: npt.NDArray[np.int64], eligible: npt.NDArray[np.bool_], score: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Return the rows that may be tried, by query, each query's best first.
+
+    Args:
+        query: the query of each candidate; rows of one query stand in the order of passage ids, which breaks ties.
+        eligible: bool (n,).
+        score: ``selection_score``.
     """
     rows = np.flatnonzero(eligible)
-    dense = next((source for source in sources if source.kind == "dense"), None)
-    if order == "similarity" and dense is not None:
-        score = candidates[dense.signal].to_numpy()
-    else:
-        score = -candidates["fused_rank"].fill_null(np.iinfo(np.int32).max).to_numpy().astype(np.float64)
-    query = candidates["query"].to_numpy()
     return rows[np.lexsort((rows, -score[rows], query[rows]))]
 
 
 def steps(negatives: int) -> Iterator[int]:
-    """Yield how many of a query's candidates to have scored after each step: half more each time.
+    """Yield how many of a query's candidates to have tried after each step: half more each time.
 
     A fixed schedule, so that what is scored depends on the query alone, not on its block.
     """
@@ -46,72 +81,36 @@ def steps(negatives: int) -> Iterator[int]:
         scored += max(1, scored // 2)
 
 
-def score_lazily(
-    query: np.ndarray,
-    ordered: np.ndarray,
-    negatives: int | None,
-    score: Callable[[np.ndarray], np.ndarray],
-    passes: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Score candidates in selection order until every query has its negatives or no candidates are left.
+def try_lazily(
+    query: npt.NDArray[np.int64],
+    ordered: npt.NDArray[np.int64],
+    negatives: int,
+    passes: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]],
+) -> None:
+    """Try candidates in selection order until every query has its negatives or no candidates are left.
 
     Args:
         query: query row of each candidate, shape (n,).
         ordered: rows to try, by query, in selection order (``selection_order``).
-        negatives: how many a query needs; None: score everything.
-        score: logits of some rows.
-        passes: which logits are negatives.
-
-    Returns:
-        logits, float32, shape (n,), NaN where not scored.
+        negatives: how many a query needs.
+        passes: scores some rows, remembers what it found, and returns which are negatives.
     """
-    logits = np.full(len(query), np.nan, dtype=np.float32)
-    if negatives is None:
-        logits[ordered] = score(ordered)
-        return logits
     owner = query[ordered]
     place = np.arange(len(ordered)) - np.searchsorted(owner, owner)
-    most = int(place.max()) + 1 if len(place) else 0
-    scored, found = 0, np.zeros(int(query.max()) + 1 if len(query) else 0, dtype=np.int64)
+    most = int(place.max(initial=-1)) + 1
+    tried, found = 0, np.zeros(int(query.max(initial=-1)) + 1, dtype=np.int64)
     for upto in steps(negatives):
-        if scored >= most:
-            return logits
-        rows = ordered[(place >= scored) & (place < upto) & (found[owner] < negatives)]
-        if not len(rows):
-            return logits
-        logits[rows] = score(rows)
-        np.add.at(found, query[rows[passes(logits[rows])]], 1)
-        scored = upto
-    return logits
+        rows = ordered[(place >= tried) & (place < upto) & (found[owner] < negatives)]
+        if tried >= most or not len(rows):
+            return
+        np.add.at(found, query[rows[passes(rows)]], 1)
+        tried = upto
 
 
-def judge_candidates(
-    query: np.ndarray,
-    ordered: np.ndarray,
-    logits: np.ndarray,
-    passing: np.ndarray,
-    negatives: int,
-    verdicts: np.ndarray,
-    reasons: np.ndarray,
-) -> np.ndarray:
-    """Fill in the open verdicts and choose each query's first ``negatives`` that pass.
-
-    Args:
-        logits: float32, NaN where not scored.
-        passing: bool, shape (n,): scored and below the threshold.
-        verdicts: object, shape (n,); changed in place, as are ``reasons``.
-
-    Returns:
-        selected, int32, shape (n,): 1 to ``negatives``, 0 where not selected.
-    """
-    scored = ~np.isnan(logits)
-    tried = np.zeros(len(query), dtype=bool)
-    tried[ordered] = True
-    verdicts[tried & ~scored] = Verdict.UNSCORED
-    verdicts[tried & passing] = Verdict.NEGATIVE
-    failing = tried & scored & ~passing
-    verdicts[failing] = Verdict.SUSPECTED_POSITIVE
-    reasons[failing] = Reason.ABOVE_MAX_SIGMOID
+def select(
+    query: npt.NDArray[np.int64], ordered: npt.NDArray[np.int64], passing: npt.NDArray[np.bool_], negatives: int
+) -> npt.NDArray[np.int32]:
+    """Return each query's first ``negatives`` that pass: int32 (n,), 1 to ``negatives``, 0 where not selected."""
     rows = ordered[passing[ordered]]
     place = np.arange(len(rows)) - np.searchsorted(query[rows], query[rows])
     selected = np.zeros(len(query), dtype=np.int32)

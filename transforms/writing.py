@@ -182,6 +182,7 @@ def arrange(kind: str, table: pa.Table) -> tuple[pa.Table, int]:
     keys = {
         "queries": ("digest", "query_id"),
         "candidates": ("query_digest", "query_id", "fused_rank", "passage_id"),
+        "suspect_pairs": ("query_digest", "query_id", "passage_id"),
     }[kind]
     table = table.sort_by([(key, "ascending") for key in keys])  # nulls stand last
     return table.drop_columns([keys[0]]), 0
