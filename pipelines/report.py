@@ -30,23 +30,11 @@ from hardneg.transforms.masking import Reason
 from hardneg.transforms.mining import Job
 from hardneg.transforms.policies import Policy, first_similarity
 from hardneg.transforms.queries import SmallestDigests
-from hardneg.transforms.reporting import (
-    GROUPS,
-    Asked,
-    Histogram,
-    Kept,
-    Outcome,
-    Sample,
-    Tally,
-    histogram,
-    outcomes,
-    tally,
-    total,
-    without_thresholds,
-)
+from hardneg.transforms.reporting import Asked, Kept, Outcome, Sample, outcomes, without_thresholds
 from hardneg.transforms.run_tables import read_batches, read_manifest, read_shard
 from hardneg.transforms.segments import DIGEST, TEXTS, folder, write_table
 from hardneg.transforms.stored_runs import numbered, place_candidates, shard_count, stored_block, stored_queries
+from hardneg.transforms.tallies import GROUPS, Histogram, Tally, histogram, tally, total
 from hardneg.transforms.text import cut_digest, text_digest
 
 JUDGE = "judge.json"

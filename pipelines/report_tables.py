@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hardneg.pipelines.report import Report
-from hardneg.transforms.reporting import GROUPS, UNSUPPORTED, Histogram, Outcome
+from hardneg.transforms.reporting import UNSUPPORTED, Outcome
+from hardneg.transforms.tallies import GROUPS, Histogram
 
 KIND_TITLES = {
     "false_negative_rate": "false-negative rate",

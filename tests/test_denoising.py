@@ -17,20 +17,12 @@ from hardneg.errors import HardnegError
 from hardneg.transforms.calibrating import check_judge, make_judge, sample_block
 from hardneg.transforms.calibration import choose, extract
 from hardneg.transforms.conformal import leak_rate_threshold
-from hardneg.transforms.denoising import (
-    SAMPLE,
-    Denoising,
-    SampleScores,
-    Target,
-    calibrate,
-    conditions_of,
-    difficulty,
-    score_sample,
-)
+from hardneg.transforms.denoising import Denoising, Target, conditions_of, difficulty
 from hardneg.transforms.holdout import NOTHING_HELD_OUT
 from hardneg.transforms.masking import Verdict
 from hardneg.transforms.mining import Job
 from hardneg.transforms.policies import Policy
+from hardneg.transforms.sample import SAMPLE, SampleScores, calibrate, score_sample
 from hardneg.transforms.scoring import judge_block
 
 SIGNALS = ("logit", "bm25", "similarity_dense")

@@ -27,9 +27,11 @@ from hardneg.pipelines.report_tables import bar_line, outcome_tables
 from hardneg.transforms.calibration import edges, extract
 from hardneg.transforms.conformal import leak_rate_threshold
 from hardneg.transforms.cross_encoder import sigmoid
-from hardneg.transforms.denoising import SAMPLE, Denoising, JudgeName, SampleScores, Target, calibrate, score_sample
+from hardneg.transforms.denoising import Denoising, JudgeName, Target
 from hardneg.transforms.fusion import Source
-from hardneg.transforms.reporting import GROUPS, Outcome, Tally, histogram, rates_at
+from hardneg.transforms.reporting import Outcome, rates_at
+from hardneg.transforms.sample import SAMPLE, SampleScores, calibrate, score_sample
+from hardneg.transforms.tallies import GROUPS, Tally, histogram
 from hardneg.transforms.text import cut_digest
 
 Rows = list[dict[str, Any]]

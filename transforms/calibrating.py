@@ -14,19 +14,11 @@ import pyarrow as pa
 from hardneg.errors import HardnegError
 from hardneg.transforms.blocks import Block
 from hardneg.transforms.calibration_counts import BoolArray
-from hardneg.transforms.denoising import (
-    SAMPLE,
-    Denoising,
-    Target,
-    calibrate,
-    conditions_of,
-    model_identity,
-    score_sample,
-    signals_of,
-)
+from hardneg.transforms.denoising import Denoising, Target, conditions_of, model_identity
 from hardneg.transforms.mining import Job, in_sample
 from hardneg.transforms.policies import Policy, Standing, stand
 from hardneg.transforms.resources import use_threads
+from hardneg.transforms.sample import SAMPLE, calibrate, score_sample, signals_of
 from hardneg.transforms.scoring import PairScores, pair_scores
 from hardneg.transforms.selection import selection_score
 

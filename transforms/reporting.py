@@ -1,37 +1,30 @@
-"""What a finished run would keep at other targets and thresholds, and what it did keep: `hardneg report`.
+"""What a finished run would keep at other targets and thresholds: `hardneg report`.
 
-The first is counted on the run's calibration sample, where every candidate is scored; the second on all of its
-``candidates/``, shard by shard. Nothing here runs a model.
+Counted on the run's calibration sample, where every candidate is scored. Nothing here runs a model.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.calibration import DEFAULT_GAMMA, MIN_POSITIVES, count, edges, extract
-from hardneg.transforms.calibration_counts import EDGES, BoolArray, FloatArray, IntArray, Scale, bins
+from hardneg.transforms.calibration import MIN_POSITIVES, count, edges, extract
+from hardneg.transforms.calibration_counts import BoolArray, FloatArray
 from hardneg.transforms.cross_encoder import sigmoid
-from hardneg.transforms.denoising import Denoising, JudgeName, SampleScores, Target, calibrate, score_sample
+from hardneg.transforms.denoising import Denoising, JudgeName, Target
 from hardneg.transforms.fusion import Source
-from hardneg.transforms.gamma import estimate_gamma
 from hardneg.transforms.judging import Judge, cheap_scores, complete_scores, single_signal_judge
-from hardneg.transforms.masking import Verdict
 from hardneg.transforms.policies import Policy, failing, first_similarity
+from hardneg.transforms.sample import SampleScores, calibrate, estimated_gamma, score_sample
 from hardneg.transforms.selection import select, selection_order
 
 Kind = Literal["false_negative_rate", "leak_rate", "sigmoid"]
 ESTIMATED, UNSUPPORTED = "estimated", "unsupported"
-BARS = 20
-# What the candidates of a run are told apart by, in histograms and by source.
-GROUPS = ("positive", "mined", "passed", "suspected_positive", "other")
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,18 +184,11 @@ def view(
     complete = not (sample.missing and (name != "bi-encoder" or policy.needs_logit))
     if complete:
         scored = score_sample(rows, sample.query_ids, sources, policy, name)
-        gamma = gamma or _estimated_gamma(scored)
+        gamma = gamma or estimated_gamma(scored)
     else:
         scored = score_known(sample, sources, policy, judge)
     ranks = rows["fused_rank"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     return View(scored, ranks, complete, gamma if complete else None)
-
-
-def _estimated_gamma(scored: SampleScores) -> float:
-    """Return the gamma that calibration takes where none is given."""
-    rows = scored.countable
-    seen = estimate_gamma(scored.scores[rows], scored.query[rows], np.ones(int(rows.sum()), dtype=np.bool_))
-    return max(DEFAULT_GAMMA, seen.gamma if seen else 1.0)
 
 
 def score_known(sample: Sample, sources: Sequence[Source], policy: Policy, judge: Judge) -> SampleScores:
@@ -399,172 +385,3 @@ def _with_rates(outcome: Outcome, seen: View, policy: Policy, threshold: float, 
         gamma=seen.gamma,
         leak_rate=_passing_share(scored, passing),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Tally:
-    """What was counted in some of a run's ``candidates/``.
-
-    Attributes:
-        verdicts, reasons: rows of each.
-        sources: rows by (source, group of ``GROUPS``); a row counts for every source that found it.
-        groups: rows by group.
-        numbers: sums over the mined, ``similarity``, ``fused_rank`` and ``similarity NAME`` by source; ``queries_full``
-            and ``queries_any``: queries with all their negatives, or with one at least.
-        scores: int64 (groups, 513), per score name; rows by the bin of their score.
-    """
-
-    verdicts: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    sources: Counter[tuple[str, str]] = field(default_factory=Counter)
-    groups: Counter[str] = field(default_factory=Counter)
-    numbers: dict[str, float] = field(default_factory=dict)
-    scores: dict[str, IntArray] = field(default_factory=dict)
-
-    def __add__(self, other: Tally) -> Tally:
-        names = {**self.scores, **other.scores}
-        nothing = np.zeros((len(GROUPS), EDGES + 1), dtype=np.int64)
-        return Tally(
-            self.verdicts + other.verdicts,
-            self.reasons + other.reasons,
-            self.sources + other.sources,
-            self.groups + other.groups,
-            {name: self.number(name) + other.number(name) for name in {**self.numbers, **other.numbers}},
-            {name: self.scores.get(name, nothing) + other.scores.get(name, nothing) for name in names},
-        )
-
-    def number(self, name: str) -> float:
-        return self.numbers.get(name, 0)
-
-    def kept(self, queries: int, negatives: int) -> Kept:
-        """Return what was mined of all queries of the run."""
-        mined = self.groups["mined"]
-        return Kept(
-            queries=queries,
-            queries_full=int(self.number("queries_full")),
-            queries_none=queries - int(self.number("queries_any")),
-            asked=queries * negatives,
-            mined=mined,
-            yielded=mined / (queries * negatives) if queries else None,
-            similarity=self.number("similarity") / mined if mined else None,
-            fused_rank=self.number("fused_rank") / mined if mined else None,
-        )
-
-
-def tally(table: pa.Table, sources: Sequence[Source], negatives: int, scale: Scale) -> Tally:
-    """Count a shard of ``candidates/``.
-
-    Args:
-        table: all rows of its queries.
-        sources: the retrievers.
-        negatives: N.
-        scale: of ``judge_score``.
-    """
-    verdict = table["verdict"]
-    mined = table["selected"].is_valid().to_numpy()
-    negative = pc.equal(verdict, Verdict.NEGATIVE).to_numpy()
-    of_group = {
-        "positive": pc.equal(verdict, Verdict.POSITIVE).to_numpy(),
-        "mined": mined,
-        "passed": negative & ~mined,
-        "suspected_positive": pc.equal(verdict, Verdict.SUSPECTED_POSITIVE).to_numpy(),
-    }
-    of_group["other"] = ~np.logical_or.reduce(list(of_group.values()))
-    similarity = table[first_similarity(sources)].to_numpy().astype(np.float64)
-    ranks = table["fused_rank"].fill_null(0).to_numpy().astype(np.int64)
-    _, have = np.unique(table["query_id"].filter(pa.array(mined)).to_numpy(), return_counts=True)
-    numbers: dict[str, float] = {
-        "queries_any": len(have),
-        "queries_full": int((have >= negatives).sum()),
-        "similarity": float(similarity[mined].sum()),
-        "fused_rank": int(ranks[mined].sum()),
-    }
-    by_source: Counter[tuple[str, str]] = Counter()
-    for source in sources:
-        found = table[source.rank].is_valid().to_numpy()
-        by_source.update({(source.name, name): int((found & rows).sum()) for name, rows in of_group.items()})
-        numbers[f"similarity {source.name}"] = float(similarity[mined & found].sum())
-    return Tally(
-        _values(verdict),
-        _values(table["reason"]),
-        by_source,
-        Counter({name: int(rows.sum()) for name, rows in of_group.items()}),
-        numbers,
-        {
-            "judge_score": _by_bin(table["judge_score"], of_group, scale),
-            "logit": _by_bin(table["logit"], of_group, "logit"),
-        },
-    )
-
-
-def _values(column: pa.ChunkedArray) -> Counter[str]:
-    counted = pc.value_counts(column.drop_null()).to_pylist()
-    return Counter({each["values"]: each["counts"] for each in counted})
-
-
-def _by_bin(column: pa.ChunkedArray, of_group: dict[str, BoolArray], scale: Scale) -> IntArray:
-    """Return how many rows of each group fall into each bin of a score: int64 (groups, 513); nulls into none."""
-    score = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
-    return np.stack(
-        [
-            np.bincount(bins(score[of_group[name] & ~np.isnan(score)], scale), minlength=EDGES + 1)
-            for name in GROUPS
-        ]
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """How a score is distributed.
-
-    Attributes:
-        score: the column.
-        edges: ends of the bars, one more than there are bars; scores outside count to the first or last bar.
-        counts: per group, rows in each bar.
-        unscored: per group, rows without a score.
-        threshold: of the run, on this score; None if it has none.
-    """
-
-    score: str
-    edges: tuple[float, ...]
-    counts: dict[str, list[int]]
-    unscored: dict[str, int]
-    threshold: float | None
-
-
-def histogram(counted: Tally, score: str, scale: Scale, threshold: float | None, bars: int = BARS) -> Histogram:
-    """Join the bins of a score to a few bars over the range that is in use.
-
-    Args:
-        counted: of all shards.
-        score: ``judge_score`` or ``logit``.
-        scale: its scale.
-        threshold: of the run, for what is printed.
-        bars: at most so many.
-    """
-    fine = counted.scores.get(score, np.zeros((len(GROUPS), EDGES + 1), dtype=np.int64))
-    unscored = {name: counted.groups[name] - int(row.sum()) for name, row in zip(GROUPS, fine, strict=True)}
-    used = np.flatnonzero(fine.sum(axis=0))
-    if not len(used):
-        return Histogram(score, (), {name: [] for name in GROUPS}, unscored, threshold)
-    first, last = int(used[0]), int(used[-1])
-    width = -(-(last - first + 1) // bars)
-    starts = np.arange(first, last + 1, width)
-    # Bin b ends at edge b.
-    ends = np.clip(np.append(starts, starts[-1] + width) - 1, 0, EDGES - 1)
-    joined = np.add.reduceat(fine[:, : last + 1], starts, axis=1)
-    return Histogram(
-        score,
-        tuple(float(each) for each in edges(scale)[ends]),
-        {name: row.tolist() for name, row in zip(GROUPS, joined, strict=True)},
-        unscored,
-        threshold,
-    )
-
-
-def total(parts: Iterable[Tally]) -> Tally:
-    """Add what was counted in disjoint shards."""
-    whole = Tally()
-    for part in parts:
-        whole = whole + part
-    return whole
