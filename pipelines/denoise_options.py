@@ -10,7 +10,7 @@ from hardneg.transforms.denoising import JudgeName, Target
 from hardneg.transforms.near_duplicates import DEFAULT_CONTAINMENT
 from hardneg.transforms.policies import Policy
 
-DEFAULT_TARGET = 0.05
+DEFAULT_TARGET = 0.02
 # What decides; giving any of them replaces all that a former run had.
 THRESHOLDS = (
     "target_false_negative_rate",

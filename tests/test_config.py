@@ -231,16 +231,16 @@ def test_policy_inputs_and_folders() -> None:
 @pytest.mark.parametrize(
     ("options", "target"),
     [
-        ({}, Target("combined", 0.05)),
+        ({}, Target("combined", 0.02)),
         ({"target_leak_rate": 0.1}, Target("combined", None, 0.1)),
         ({"target_leak_rate": 0.1, "target_false_negative_rate": 0.2, "gamma": 2}, Target("combined", 0.2, 0.1, 2)),
-        ({"judge": "bi-encoder"}, Target("bi-encoder", 0.05)),
+        ({"judge": "bi-encoder"}, Target("bi-encoder", 0.02)),
         # Another threshold stands instead of a target, and its score is the judge.
         ({"max_sigmoid": 0.1}, Target("cross-encoder")),
         ({"relative_margin": 0.05, "judge": "combined"}, Target("combined")),
         ({"absolute_margin": 3}, Target("cross-encoder")),
         ({"relative_margin": 0.05}, Target("bi-encoder")),
-        ({"min_sigmoid": 0.01}, Target("combined", 0.05)),
+        ({"min_sigmoid": 0.01}, Target("combined", 0.02)),
     ],
 )
 def test_what_is_asked_of_the_judge(options: dict[str, Any], target: Target) -> None:
