@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=5, help="hardnesses to compare at")
     args = parser.parse_args()
     for name in args.collections:
-        collection = read_collection(args.data, name)
+        collection = read_collection(args.data / name)
         compare(collection, str(args.runs / collection.name), args.columns)
 
 
