@@ -303,7 +303,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dry_run_says_what_a_run_would_take(animals: Path, tmp_path: Path) -> None:
     """Counts of the real input, and a measurement with the real models; it writes no output."""
     options: dict[str, Any] = {"input": str(animals), "output": str(tmp_path / "out"), "max_queries": 10}
-    lines = estimate(MineConfig(**options, negatives=4, k=20), ONE_WORKER)
+    lines = estimate(MineConfig(**options, negatives=4, k=20, max_sigmoid=0.1), ONE_WORKER)
     assert lines[0] == "42 passages, 10 queries, 0 rows rejected"
     # Two retrievers; the first step of the schedule for four negatives is six; and each query's positive.
     assert lines[1] == "at most 400 pairs retrieved; at least 70 pairs scored"
@@ -312,6 +312,11 @@ def test_a_dry_run_says_what_a_run_would_take(animals: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
     lines = estimate(MineConfig(**options, score="all"), ONE_WORKER)
     assert lines[1] == "at most 420 pairs retrieved; 430 pairs scored"
+    # Three queries of the calibration sample completely, with their positives; the others as above.
+    lines = estimate(MineConfig(**options, negatives=4, k=20, calibration_queries=3), ONE_WORKER)
+    assert lines[1] == "at most 400 pairs retrieved; at least 172 pairs scored"
+    lines = estimate(MineConfig(**options, judge="bi-encoder"), ONE_WORKER)
+    assert lines[1] == "at most 420 pairs retrieved; at least 0 pairs scored"
 
 
 @pytest.mark.usefixtures("measured")
