@@ -33,7 +33,8 @@ WELL_KNOWN = ("what-is-numpy.sort", "what-is-numpy.argsort", "what-is-pandas.rea
 # the fourth and fifth cost as many scored pairs as the first three, and show nothing new. Forty queries to calibrate
 # on, as the judge scores all candidates of those; forty positives can support 10 %, and not the default of 2 %.
 COMMAND = ["mine", "--input", str(DATA), "--split", "train", "--output", str(OUT), "--overwrite"]
-COMMAND += ["--bi-encoder", "bundled", "--cross-encoder", "bundled", "--negatives", "3", "--calibration-queries", "40"]
+COMMAND += ["--bi-encoder", "bundled", "--cross-encoder", "bundled", "--negatives", "3"]
+COMMAND += ["--calibration-queries", "40", "--target-false-negative-rate", "0.1"]
 
 Row = dict[str, Any]
 
