@@ -246,7 +246,8 @@ def _evaluate(
 ) -> int:
     """Evaluate a finished run against judgements it was not told of, or against a person's."""
     from hardneg.pipelines import tables
-    from hardneg.pipelines.evaluate import evaluate, write_json
+    from hardneg.pipelines.evaluate import evaluate
+    from hardneg.pipelines.json_files import write_json
 
     evaluation = evaluate(folder, config)
     if evaluation.drawn:
@@ -277,7 +278,8 @@ def _report_run(
 ) -> int:
     """Report what a finished run kept, and what it would keep at other targets and thresholds."""
     from hardneg.pipelines import report_tables
-    from hardneg.pipelines.report import report, write_json
+    from hardneg.pipelines.json_files import write_json
+    from hardneg.pipelines.report import report
     from hardneg.pipelines.tables import denoising_line
 
     found = report(folder, config)

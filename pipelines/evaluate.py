@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -238,14 +236,3 @@ def promised(manifest: dict[str, Any]) -> dict[str, str]:
         elif value is not None:
             said[name] = f"{'at most ' if name == 'false_negative_rate' else ''}{value:.1%} {words}"
     return said
-
-
-def write_json(path: str, evaluation: Evaluation) -> None:
-    """Write an evaluation as JSON.
-
-    Raises:
-        HardnegError: it can't be written.
-    """
-    data = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with explaining(os.fspath(path)):
-        storage.write_file(os.fspath(path), lambda sink: sink.write(data.encode()))

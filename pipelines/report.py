@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -325,14 +323,3 @@ def _missing_note(run: str, manifest: dict[str, Any], config: MineConfig, denois
         f"{what}, {meaning}; `hardneg mine --from {run} --target-false-negative-rate 0.05 --score-missing "
         "--output NEW` scores the others."
     )
-
-
-def write_json(path: str, found: Report) -> None:
-    """Write a report as JSON.
-
-    Raises:
-        HardnegError: it can't be written.
-    """
-    data = json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with explaining(os.fspath(path)):
-        storage.write_file(os.fspath(path), lambda sink: sink.write(data.encode()))
