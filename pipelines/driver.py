@@ -36,6 +36,7 @@ from hardneg.transforms.input_plan import plan_inputs
 from hardneg.transforms.manifest import CARD, MANIFEST, describe_inputs, make_manifest, write_card, write_manifest
 from hardneg.transforms.model_files import find_model
 from hardneg.transforms.progress import read_progress
+from hardneg.transforms.sample import signals_of
 
 ESTIMATE = "estimate.json"
 JUDGE = "judge.json"
@@ -113,7 +114,7 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         holdout=read_holdout(config.holdout, config.holdout_split, config.min_relevance)
         if config.holdout
         else NOTHING_HELD_OUT,
-        denoising=_read_judge(config.judge_file) if config.judge_file else None,
+        denoising=_read_judge(config.judge_file, config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
     )
     for _, spec in plan.models:
@@ -135,13 +136,19 @@ def _further_files(config: MineConfig) -> dict[tuple[str, str], list[str]]:
     return further
 
 
-def _read_judge(path: str) -> Denoising:
+def _read_judge(path: str, config: MineConfig) -> Denoising:
     with explaining(path):
         data = storage.read_file(path)
     try:
-        return Denoising.from_json(data.decode("utf-8"), f"--judge-file {path}")
+        denoising = Denoising.from_json(data.decode("utf-8"), f"--judge-file {path}")
     except UnicodeDecodeError:
         raise HardnegError(f"--judge-file {path} is no judge.json: give the file of a calibration.") from None
+    if unknown := sorted(set(denoising.judge.signals) - set(signals_of(config.sources))):
+        raise HardnegError(
+            f"--judge-file {path} judges by {unknown[0]!r}, which no retriever of this run gives: name the retrievers "
+            "as in its calibration, or calibrate again."
+        )
+    return denoising
 
 
 @contextmanager

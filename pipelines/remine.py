@@ -35,6 +35,11 @@ def stored_manifest(config: MineConfig) -> dict[str, Any]:
     run = config.from_run
     assert run is not None
     manifest = read_manifest(run)
+    for name, kind in (("models", dict), ("inputs", list), ("shards", list)):
+        if not isinstance(manifest.get(name), kind):
+            raise HardnegError(
+                f"--from {run}: its manifest.json has no {name}; give a folder that `hardneg mine` wrote."
+            )
     stored = MineConfig.model_validate({**manifest["options"], "output": config.output})
     for name in MineConfig.model_fields:
         if name not in _FREE and getattr(config, name) != getattr(stored, name):

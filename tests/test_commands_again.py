@@ -107,6 +107,10 @@ def test_no_run_to_read(run: Run, tmp_path: Path, command: Callable[..., tuple[i
     shutil.rmtree(half / "passages")
     code, _, said = command("mine", "--from", half, "--output", tmp_path / "new")
     assert (code, "it has no candidates/, queries/ and passages/; give a whole run" in said) == (2, True)
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    (half / "manifest.json").write_text(json.dumps({**manifest, "models": None}))
+    code, _, said = command("mine", "--from", half, "--output", tmp_path / "new")
+    assert (code, "its manifest.json has no models; give a folder that" in said) == (2, True)
     shutil.rmtree(half)
     shutil.copytree(run.folder, half)
     shard = sorted((half / "passages").iterdir())[0]
@@ -190,6 +194,15 @@ def test_a_bad_judge_file(
     assert code == 2
     assert str(file) in said
     assert message.lower() in said.lower()
+
+
+def test_a_judge_of_other_retrievers(
+    animals: Path, run: Run, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    judge = ["--judge-file", run.folder / "judge.json", "--k", "12", "--negatives", "3"]
+    code, _, said = command("mine", "--input", animals, *judge, "--bi-encoder", "b=bundled", "--output", tmp_path / "o")
+    assert code == 2
+    assert "judges by 'similarity_dense', which no retriever of this run gives" in said
 
 
 def test_thresholds_of_a_run_are_replaced_together(run: Run) -> None:

@@ -198,6 +198,26 @@ def test_no_artefact(text: str) -> None:
         Denoising.from_json('{"format": 99}', "it.json")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": "abc"},
+        {"threshold": float("nan")},
+        {"gap_quantiles": ["x"]},
+        {"conditions": [1]},
+        {"models": {"dense": 3}},
+        {"more": 1},
+        {"judge": {"version": 1, "scale": "logit", "signals": [{"name": "logit", "mean": "x"}]}},
+    ],
+    ids=str,
+)
+def test_an_artefact_that_was_edited_badly(change: dict[str, Any]) -> None:
+    table = sample(40)
+    good = make_judge([table], [queries_of(table)], 0, DENSE, PLAIN, COMBINED, 9, {}).to_json()
+    with pytest.raises(HardnegError, match=r"^it\.json is no judge\.json|^the judge's description is damaged"):
+        Denoising.from_json(json.dumps({**json.loads(good), **change}), "it.json")
+
+
 def test_a_judge_is_refused_where_its_threshold_says_nothing() -> None:
     table = sample(40)
     described = {"model": "m", "files": "f", "max_length": 9, "prompts": {}}

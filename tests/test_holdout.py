@@ -60,6 +60,15 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         read_holdout([str(tmp_path / "none.tsv")], None, 1.0)
 
 
+@pytest.mark.parametrize("name", ["empty.tsv", "empty.txt", "head.tsv"])
+def test_an_evaluation_set_that_holds_nothing_is_refused(tmp_path: Path, name: str) -> None:
+    """It would protect nothing, and its user would not know."""
+    file = tmp_path / name
+    file.write_text("query-id\tcorpus-id\tscore\n" if name == "head.tsv" else "")
+    with pytest.raises(HardnegError, match="--holdout"):
+        read_holdout([str(file)], None, 1.0)
+
+
 def mined(run: Run) -> tuple[set[str], set[str]]:
     rows = run.rows("triplets")
     passages = {row[name] for row in rows for name in ("positive", "negative")}

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from hardneg import __version__
 from hardneg.errors import HardnegError
@@ -80,7 +82,7 @@ class Denoising:
     gap_quantiles: tuple[float, ...] = ()
     sample: dict[str, Any] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
-    models: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -102,12 +104,14 @@ class Denoising:
             HardnegError: it is not one, or one of another version.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, parse_constant=_refuse)
             if data.pop("format") != _FORMAT:
                 raise HardnegError(f"{name} is of another version of hardneg: run `hardneg calibrate` again.")
             data.pop("hardneg")
             judge = Judge.from_dict(data.pop("judge"))
-            return cls(judge=judge, gap_quantiles=tuple(data.pop("gap_quantiles")), **data)
+            if not set(data) < {item.name for item in fields(cls)}:
+                raise ValueError("unknown fields")
+            return _checked_types().validate_python({**data, "judge": asdict(judge)})
         except (ValueError, KeyError, TypeError, AttributeError):
             raise HardnegError(f"{name} is no judge.json: give the file that `hardneg calibrate` wrote.") from None
 
@@ -140,6 +144,16 @@ class Denoising:
             "sample": self.sample,
             "figures": self.figures,
         }
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number of JSON's")
+
+
+@lru_cache
+def _checked_types() -> TypeAdapter[Denoising]:
+    """Return what holds each field of the artefact to its type: people edit files under version control."""
+    return TypeAdapter(Denoising)
 
 
 def model_identity(description: Mapping[str, Any]) -> dict[str, Any]:

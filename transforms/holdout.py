@@ -64,21 +64,15 @@ def read_holdout(paths: Sequence[str], split: str | None, min_relevance: float) 
     Raises:
         HardnegError: a path is not there, or is none of those.
     """
-    query_ids, passage_ids, others = [_NONE], [_NONE], []
+    kinds: tuple[list[Keys], ...] = ([_NONE], [_NONE], [_NONE], [_NONE])
     for path in paths:
         judged = _as_qrels(path, min_relevance)
-        if judged is None:
-            others.append(path)
-            continue
-        query_ids.append(judged[0])
-        passage_ids.append(judged[1])
-    query_texts, passage_texts = read_held_out(others, split, min_relevance) if others else (_NONE, _NONE)
-    return Holdout(
-        np.unique(np.concatenate(query_ids)),
-        np.unique(np.concatenate(passage_ids)),
-        _without_zero(query_texts),
-        _without_zero(passage_texts),
-    )
+        found = [*judged, _NONE, _NONE] if judged else [_NONE, _NONE, *read_held_out([path], split, min_relevance)]
+        if not any(len(_without_zero(keys)) for keys in found):
+            raise HardnegError(f"--holdout {path} holds nothing to keep out: give the evaluation set's own file.")
+        for kind, keys in zip(kinds, found, strict=True):
+            kind.append(keys)
+    return Holdout(*(_without_zero(np.unique(np.concatenate(kind))) for kind in kinds))
 
 
 def _without_zero(keys: Keys) -> Keys:
