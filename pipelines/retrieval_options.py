@@ -55,8 +55,9 @@ class RetrievalOptions(BaseModel):
     # Retrieval
     bi_encoder: list[str] = Field(
         [],
-        description="MODEL or NAME=MODEL: a Hugging Face id (with @revision), a folder, or 'bundled'; the first is "
-        "the model to be trained. May be repeated. Default: 'bundled', unless --embeddings brings vectors.",
+        description="MODEL or NAME=MODEL: a Hugging Face id (with @revision), a folder, 'bundled' or "
+        "'bundled-multilingual'; the first is the model to be trained. May be repeated. Default: 'bundled', unless "
+        "--embeddings brings vectors.",
     )
     run: list[str] = Field(
         [], description="NAME=FILE: candidates from a TREC run file of any other system. May be repeated."

@@ -19,6 +19,7 @@ from hardneg.transforms.shapes import CPU_SHAPES, GPU_SHAPES, ShapeTable
 Kind = Literal["bi-encoder", "cross-encoder"]
 
 BUNDLED = "bundled"
+MULTILINGUAL = "bundled-multilingual"
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _VERSIONED = ("torch", "transformers", "tokenizers", "sentence-transformers")
@@ -33,7 +34,8 @@ class ModelSpec:
     """A model and how it is run.
 
     Attributes:
-        model: ``bundled``, a local folder, or a Hugging Face id with an optional ``@revision``.
+        model: ``bundled``, ``bundled-multilingual`` (a bi-encoder), a local folder, or a Hugging Face id with an
+            optional ``@revision``.
         query_prompt: text put before every query; None: the prompt stored with the model, if any.
         passage_prompt: the same for passages.
         max_length: tokens a text, or a pair, is cut to; None: the model's own limit (512 at most).
@@ -89,13 +91,15 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def find_model(spec: ModelSpec) -> Path:
-    """Return the local folder with the model's files, fetching them from the hub if needed.
+    """Return the local folder with the model's files, fetching or converting them if needed.
 
     Raises:
         HardnegError: no such model, no network, or weights that are not safetensors.
     """
     if spec.model == BUNDLED:
         folder = _bundled(spec.kind)
+    elif spec.model == MULTILINGUAL:
+        folder = _multilingual(spec.kind)
     elif spec.model and Path(spec.model).expanduser().is_dir():
         folder = Path(spec.model).expanduser()
     elif _looks_like_path(spec.model):
@@ -146,6 +150,16 @@ def _bundled(kind: Kind) -> Path:
             "in a clone of hardneg, or name another cross-encoder."
         ) from None
     return Path(hardneg_models.cross_encoder_path())
+
+
+def _multilingual(kind: Kind) -> Path:
+    if kind != "bi-encoder":
+        raise HardnegError(
+            f"{kind} {MULTILINGUAL}: it is a bi-encoder; give it to --bi-encoder, and another model here."
+        )
+    from hardneg.transforms.multilingual import multilingual_model  # which needs this module
+
+    return multilingual_model()
 
 
 def _from_hub(spec: ModelSpec) -> Path:
@@ -240,9 +254,11 @@ def check_unknown_tokens(spec: ModelSpec, tokenizer: Any, texts: list[str], allo
     """
     share = unknown_share(tokenizer, texts)
     if share > UNKNOWN_SHARE_LIMIT and not allow:
+        other = spec.kind == "bi-encoder" and spec.model != MULTILINGUAL
+        such_as = f", such as --bi-encoder {MULTILINGUAL}," if other else ","
         raise HardnegError(
             f"{spec.kind} {spec.model}: its tokenizer turns {share:.0%} of a sample of {len(texts):,} passages into "
-            "unknown tokens, so it cannot read this language; choose a multilingual model, or pass "
+            f"unknown tokens, so it cannot read this language; choose a multilingual model{such_as} or pass "
             "--allow-unknown-tokens."
         )
     return share
