@@ -13,11 +13,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.denoise_options import THRESHOLDS, DenoiseOptions
+from hardneg.pipelines.remote_options import RemoteOptions
 from hardneg.pipelines.retrieval_options import RetrievalOptions
 from hardneg.transforms.fusion import Source
 from hardneg.transforms.input_plan import InputOptions
 from hardneg.transforms.model_files import BUNDLED, ModelSpec
 from hardneg.transforms.policies import Policy
+from hardneg.transforms.remote_cross_encoder import RemoteSpec
 from hardneg.transforms.run_tables import read_manifest
 from hardneg.transforms.storage import is_local
 from hardneg.transforms.tokenization import TokenizerSpec
@@ -27,15 +29,29 @@ DEFAULT_DENSE = "dense"
 # Columns of candidates/ and of the tables on the way to it.
 _TAKEN = {
     *("passage_id", "text", "file", "line", "text_digest", "query", "segment", "row", "query_id", "query_digest"),
-    *("sources", "fused_rank", "grade", "logit", "judge_score", "difficulty", "verdict", "reason", "selected"),
+    *(
+        "sources",
+        "fused_rank",
+        "grade",
+        "seen_in_training",
+        "logit",
+        "judge_score",
+        "difficulty",
+        "verdict",
+        "reason",
+        "selected",
+    ),
 }
 
 
-class MineConfig(DenoiseOptions, RetrievalOptions):
+class MineConfig(DenoiseOptions, RetrievalOptions, RemoteOptions):
     """The options of ``hardneg mine``; a field's name with dashes is its option."""
 
     # Judging
-    cross_encoder: str = Field("bundled", description="A Hugging Face id (with @revision), a folder, or 'bundled'.")
+    cross_encoder: str = Field(
+        "bundled",
+        description="A Hugging Face id (with @revision), a folder, 'bundled', or the address of a served one (http://...).",
+    )
     # Models
     query_prompt: str | None = Field(
         None, description="Put before queries for the bi-encoders; default: the model's own."
@@ -106,6 +122,7 @@ class MineConfig(DenoiseOptions, RetrievalOptions):
                 raise ValueError(f"--pass-through {name}: candidates/ has a column of that name already; rename yours")
         if len(self.cross_encoder_prompt) > 2:
             raise ValueError("--cross-encoder-prompt may be given twice at most: for the query and for the passage")
+        _ = self.cross_encoder_spec
         return self
 
     @model_validator(mode="after")
@@ -155,7 +172,10 @@ class MineConfig(DenoiseOptions, RetrievalOptions):
         }
 
     @property
-    def cross_encoder_spec(self) -> ModelSpec:
+    def cross_encoder_spec(self) -> ModelSpec | RemoteSpec:
+        remote = self.remote_spec(self.cross_encoder, self.cross_encoder_prompt, self.cross_encoder_max_length)
+        if remote is not None:
+            return remote
         prompts = [*self.cross_encoder_prompt, None, None]
         return ModelSpec(
             "cross-encoder",

@@ -33,9 +33,11 @@ from hardneg.transforms.denoising import Denoising
 from hardneg.transforms.formats_in import explaining
 from hardneg.transforms.holdout import NOTHING_HELD_OUT, read_holdout
 from hardneg.transforms.input_plan import plan_inputs
+from hardneg.transforms.logits import forget
 from hardneg.transforms.manifest import CARD, MANIFEST, describe_inputs, make_manifest, write_card, write_manifest
 from hardneg.transforms.model_files import find_model
 from hardneg.transforms.progress import read_progress
+from hardneg.transforms.remote_cross_encoder import RemoteSpec
 from hardneg.transforms.sample import signals_of
 
 ESTIMATE = "estimate.json"
@@ -118,7 +120,8 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         stored=stored_manifest(config) if config.from_run else {},
     )
     for _, spec in plan.models:
-        find_model(spec)
+        if not isinstance(spec, RemoteSpec):
+            find_model(spec)
     return plan
 
 
@@ -161,6 +164,7 @@ def working(plan: Plan) -> Iterator[None]:
     taken = Path(output).exists() if storage.is_local(output) else storage.exists(storage.join(output, MANIFEST))
     if taken and not plan.config.overwrite:
         raise HardnegError(f"--output {output}: it exists; choose another folder, or pass --overwrite to replace it.")
+    forget(work)
     if not storage.is_local(work):
         yield
         return

@@ -20,6 +20,7 @@ from hardneg.pipelines.plan import Plan
 from hardneg.transforms import storage
 from hardneg.transforms.ingestion import sample_passages
 from hardneg.transforms.model_files import ModelSpec
+from hardneg.transforms.remote_cross_encoder import RemoteSpec
 from hardneg.transforms.resources import bi_encoder, cross_encoder
 from hardneg.transforms.selection import steps
 
@@ -52,6 +53,9 @@ def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
         f"at most {retrieved:,} pairs retrieved; {'' if config.score == 'all' else 'at least '}{pairs:,} pairs scored",
     ]
     seconds = pairs / _rate(lambda: _score(config, found["sample"])) if pairs else 0.0
+    if pairs and isinstance(config.cross_encoder_spec, RemoteSpec):
+        asked = 2 * len(found["sample"])
+        lines.append(f"the served cross-encoder was asked for {asked} scores to time it; they are not kept")
     for name, spec in config.dense_models.items():
         rate = _rate(partial(_encode, spec, found["sample"]))
         lines.append(f"{name}: {rate:,.0f} passages a second here, {passages / rate / 3600:.1f} hours to encode")
@@ -85,8 +89,10 @@ def _encode(spec: ModelSpec, sample: list[str]) -> int:
 
 
 def _score(config: MineConfig, sample: list[str]) -> int:
-    # The first words of a passage are about as long as a query.
-    logits, _ = cross_encoder(config.cross_encoder_spec).score([text[:80] for text in sample], sample)
+    # The first words of a passage are about as long as a query, and a query's first candidates are scored together.
+    together = next(steps(config.negatives))
+    queries = [sample[place - place % together][:80] for place in range(len(sample))]
+    logits, _ = cross_encoder(config.cross_encoder_spec).score(queries, sample)
     return len(logits)
 
 

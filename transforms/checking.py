@@ -13,17 +13,18 @@ from hardneg.errors import HardnegError
 from hardneg.transforms.ingestion import SAMPLE, SegmentInfo, sample_passages
 from hardneg.transforms.model_files import ModelSpec, check_unknown_tokens
 from hardneg.transforms.progress import record, timed
+from hardneg.transforms.remote_cross_encoder import RemoteCrossEncoder, RemoteSpec
 from hardneg.transforms.resources import bi_encoder, cross_encoder, use_threads
 
 
 class CheckModels(beam.PTransform):
-    """Load every model and try its tokenizer on a sample of the corpus.
+    """Load every model and try its tokenizer on a sample of the corpus; ask a served one for one score.
 
     In: ``SegmentInfo``. Out: (source name, the model's description as JSON).
     """
 
     def __init__(
-        self, work: str, models: Sequence[tuple[str, ModelSpec]], allow_unknown: bool, threads: int | None
+        self, work: str, models: Sequence[tuple[str, ModelSpec | RemoteSpec]], allow_unknown: bool, threads: int | None
     ) -> None:
         super().__init__()
         self._work = work
@@ -69,12 +70,17 @@ class _CheckModel(beam.DoFn):
     def setup(self) -> None:
         use_threads(self._threads)
 
-    def process(self, element: tuple[str, ModelSpec], sample: list[str]) -> Iterator[tuple[str, str]]:
+    def process(self, element: tuple[str, Any], sample: list[str]) -> Iterator[tuple[str, str]]:
         name, spec = element
         with timed(self._work, "check models", done=1):
             model: Any = bi_encoder(spec) if spec.kind == "bi-encoder" else cross_encoder(spec)
-            share = check_unknown_tokens(spec, model.tokenizer, sample, self._allow_unknown)
-        yield name, json.dumps({**model.description, "unknown_token_share": round(share, 6)})
+            found: dict[str, Any] = {}
+            if isinstance(model, RemoteCrossEncoder):
+                model.check()
+            else:
+                share = check_unknown_tokens(spec, model.tokenizer, sample, self._allow_unknown)
+                found["unknown_token_share"] = round(share, 6)
+        yield name, json.dumps({**model.description, **found})
 
 
 def check_corpus(passages: int) -> str:

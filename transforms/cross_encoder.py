@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class CrossEncoder:
         HardnegError: the model cannot be found, has more than one output, or has no trained head.
     """
 
+    part_pairs = 2048  # that are scored at a time: what is lost when a worker is killed
+
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec.resolved()
         folder = find_model(spec)
@@ -41,6 +43,14 @@ class CrossEncoder:
     @property
     def fingerprint(self) -> str:
         return self.description["fingerprint"]
+
+    def parts(
+        self, queries: Sequence[str], passages: Sequence[str], on_batch: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield (rows, logits, cut) as they are computed; arguments and errors as of ``score``."""
+        for start in range(0, len(queries), self.part_pairs):
+            stop = min(start + self.part_pairs, len(queries))
+            yield np.arange(start, stop), *self.score(queries[start:stop], passages[start:stop], on_batch)
 
     def score(
         self,

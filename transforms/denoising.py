@@ -158,7 +158,8 @@ def _checked_types() -> TypeAdapter[Denoising]:
 
 def model_identity(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes two models one judge: weights, prompts and lengths, not the machine they run on."""
-    return {name: description.get(name) for name in ("model", "files", "max_length", "prompts")}
+    known = {name: description.get(name) for name in ("model", "files", "max_length", "prompts")}
+    return known | {name: description[name] for name in ("name", "revision", "api") if name in description}
 
 
 def conditions_of(policy: Policy, target: Target, sources: Sequence[Source], k: int) -> dict[str, Any]:

@@ -1,24 +1,26 @@
-"""Scoring pairs with the cross-encoder, once: what a killed run scored lies in the work folder."""
+"""Scoring pairs with the cross-encoder, once: what was scored before lies in the work folder, pair by pair."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from hardneg.errors import HardnegError
-from hardneg.transforms import storage
-from hardneg.transforms.cross_encoder import CrossEncoder
-from hardneg.transforms.embedding import store_array, stored_array, texts_digest
+from hardneg.transforms.logit_store import LogitStore, pair_keys
 from hardneg.transforms.model_files import ModelSpec
 from hardneg.transforms.progress import record, timed
-from hardneg.transforms.resources import cross_encoder
+from hardneg.transforms.remote_cross_encoder import RemoteSpec
+from hardneg.transforms.resources import Reranker, cross_encoder, drop, hold
 
 STAGE = "score"
 
 
 class StoredLogits:
-    """A function from (query texts, passage strings) to (logits, cut), which remembers by the pairs' content.
+    """A function from (query texts, passage strings) to (logits, cut), which remembers each pair.
+
+    Equal pairs are scored once. What is scored is stored as it comes, also before an error.
 
     Args:
         work: the run's work folder.
@@ -26,25 +28,57 @@ class StoredLogits:
         fingerprint: what the model's must be, where its scores will stand beside stored ones.
     """
 
-    def __init__(self, work: str, spec: ModelSpec, fingerprint: str | None = None) -> None:
+    def __init__(self, work: str, spec: ModelSpec | RemoteSpec, fingerprint: str | None = None) -> None:
         self._work = work
         self._spec = spec
         self._fingerprint = fingerprint
 
     def __call__(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         with timed(self._work, STAGE):
-            model: CrossEncoder = cross_encoder(self._spec)
+            model = cross_encoder(self._spec)
             if self._fingerprint not in (None, model.fingerprint):
                 raise HardnegError(
                     f"cross-encoder {self._spec.model}: it, its libraries or this machine's kind differ from what "
                     "scored the stored run, so their scores would not compare; mine from the inputs instead."
                 )
-            address = texts_digest(model.fingerprint, queries, passages)
-            path = storage.join(self._work, "logits", f"{address}.npy")
-            stored = stored_array(path)
-            if stored is None:
-                logits, cut_pairs = model.score(queries, passages, lambda done: record(self._work, STAGE, done=done))
-                store_array(path, np.stack([logits, cut_pairs.astype(np.float32)]))
-                return logits, cut_pairs
-            record(self._work, STAGE, done=len(queries))
-            return stored[0], stored[1] > 0
+            store = logit_store(self._work, model.fingerprint)
+            keys = pair_keys(model.fingerprint, queries, passages)
+            unknown = np.flatnonzero(np.isnan(store.find(keys)[0]))
+            # One row of each pair, in the order given: rows of one query stay together.
+            rows = unknown[np.sort(np.unique(keys[unknown], return_index=True)[1])]
+            record(self._work, STAGE, done=len(keys) - len(rows))
+            self._score(model, store, keys[rows], [queries[row] for row in rows], [passages[row] for row in rows])
+            return store.find(keys)
+
+    def _score(
+        self, model: Reranker, store: LogitStore, keys: np.ndarray, queries: list[str], passages: list[str]
+    ) -> None:
+        finished: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        try:
+            for rows, logits, cut in model.parts(queries, passages, partial(_count, self._work)):
+                finished.append((keys[rows], logits, cut))
+                if sum(len(part[0]) for part in finished) >= model.part_pairs:
+                    _store(store, finished)
+        finally:
+            _store(store, finished)
+
+
+def logit_store(work: str, fingerprint: str) -> LogitStore:
+    """Return the process's store of a work folder's logits, read when first asked for."""
+    return hold((STAGE, work, fingerprint), lambda: LogitStore(work, fingerprint))
+
+
+def forget(work: str) -> None:
+    """Forget what this process has of a work folder's logits: the folder is another run's now."""
+    drop(STAGE, work)
+
+
+def _count(work: str, done: int) -> None:
+    record(work, STAGE, done=done)
+
+
+def _store(store: LogitStore, finished: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    if finished:
+        keys, logits, cut = (np.concatenate(column) for column in zip(*finished, strict=True))
+        finished.clear()
+        store.add(keys, logits, cut)

@@ -16,8 +16,10 @@ import torch
 from hardneg.transforms.cross_encoder import CrossEncoder
 from hardneg.transforms.encoders import BiEncoder
 from hardneg.transforms.model_files import ModelSpec
+from hardneg.transforms.remote_cross_encoder import RemoteCrossEncoder, RemoteSpec
 
 T = TypeVar("T")
+Reranker = CrossEncoder | RemoteCrossEncoder
 _lock = threading.RLock()
 _held: dict[Any, Any] = {}
 
@@ -30,12 +32,19 @@ def hold(key: Any, make: Callable[[], T]) -> T:
         return _held[key]
 
 
+def drop(*prefix: Any) -> None:
+    """Let go of the objects whose keys are tuples that begin so."""
+    with _lock:
+        for key in [key for key in _held if isinstance(key, tuple) and key[: len(prefix)] == prefix]:
+            del _held[key]
+
+
 def bi_encoder(spec: ModelSpec) -> BiEncoder:
     return hold(spec, lambda: BiEncoder(spec))
 
 
-def cross_encoder(spec: ModelSpec) -> CrossEncoder:
-    return hold(spec, lambda: CrossEncoder(spec))
+def cross_encoder(spec: ModelSpec | RemoteSpec) -> Reranker:
+    return hold(spec, lambda: RemoteCrossEncoder(spec) if isinstance(spec, RemoteSpec) else CrossEncoder(spec))
 
 
 def use_threads(threads: int | None) -> None:
