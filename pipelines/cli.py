@@ -56,7 +56,7 @@ def run(argv: list[str]) -> int:
     try:
         app.config = _config_of(here)
         command, bound, _ = app.parse_args(here, exit_on_error=False, print_error=False)
-        if command in (_mine, _calibrate):
+        if command in (_mine, _calibrate, _train_judge):
             return command(*bound.args, **bound.kwargs, beam_args=beam_args)
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
@@ -133,6 +133,7 @@ from hardneg.pipelines.options import (
     EvaluateOptions,
     ReportOptions,
 )
+from hardneg.pipelines.train_options import TrainOptions
 
 
 @app.command(name="mine")
@@ -209,6 +210,28 @@ def _calibrate(
         judge = calibrate(config, beam_args)
     _output.print(tables.judge_table(judge))
     _output.print(tables.denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
+    return 0
+
+
+@app.command(name="train-judge")
+def _train_judge(
+    *,
+    config: Annotated[TrainOptions, Parameter(name="*")],
+    beam_args: Annotated[list[str], Parameter(parse=False)],
+) -> int:
+    """Train a cross-encoder on known positives, with negatives of hardneg's own, or on scored pairs."""
+    from hardneg.pipelines.display import TrainingDisplay
+    from hardneg.pipelines.train_judge import train_judge
+
+    with TrainingDisplay(_log) as display:
+        trained = train_judge(config, beam_args, display)
+    retrieved = "" if trained.mrr_retrieved is None else f", {trained.mrr_retrieved:.3f} as retrieved"
+    _output.print(
+        f"{config.output}: MRR@10 of the held-out queries {trained.mrr_trained:.3f}; {trained.mrr_base:.3f} by the "
+        f"base{retrieved}."
+    )
+    if trained.mrr_trained <= trained.mrr_base:
+        _log.print("It is no better than its base: give more data, or another base.", style="yellow")
     return 0
 
 

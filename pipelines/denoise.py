@@ -61,14 +61,14 @@ def add_calibration(
     )
     cutoff = AsSingleton(largest)
     sample = merged | "Score sample" >> ScoreSample(plan.job, config.target, cutoff)
-    missing = (
+    missing, seen = (
         sample.counts
-        | "Missing" >> beam.Filter(lambda counted: counted[0] == "pairs_missing_of_sample")
-        | "Of sample" >> beam.MapTuple(lambda _, number: (0, number))
+        | f"Only {name}" >> beam.Filter(lambda counted, name: counted[0] == name, name)
+        | f"Number of {name}" >> beam.MapTuple(lambda _, number: (0, number))
+        for name in ("pairs_missing_of_sample", "positives_seen_in_training")
     )
-    judge = {"rows": sample.rows, "queries": sample.queries, "missing": missing} | "Calibrate" >> Calibrate(
-        config.sources, config.policy, config.target, config.k, AsList(models)
-    )
+    parts = {"rows": sample.rows, "queries": sample.queries, "missing": missing, "seen": seen}
+    judge = parts | "Calibrate" >> Calibrate(config.sources, config.policy, config.target, config.k, AsList(models))
     # Without a target, known positives are looked at and nothing else: no query is scored more than another.
     return Calibrated(sample.blocks, judge, cutoff if config.target.needs_sample else nobody, [sample.counts])
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hardneg.transforms.progress import StageProgress, read_progress
@@ -58,3 +59,39 @@ def _table(stages: dict[str, StageProgress], seconds: float) -> Table:
 
 def _phrase(name: str, stage: StageProgress) -> str:
     return f"{name} {stage.done:,}" + (f" of {stage.expected:,}" if stage.expected else "")
+
+
+class TrainingDisplay:
+    """What a person sees of a training: a bar on a terminal, a plain line now and then otherwise; notes on both."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._start = self._said = time.monotonic()
+        self._first: int | None = None
+        columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("train", total=None)
+
+    def __enter__(self) -> TrainingDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        self._console.print(f"{self._seconds():6.0f} s  {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def step(self, done: int, of: int) -> None:
+        """Tell how many steps are done; those that a former start had done say nothing of the time to come."""
+        if self._first is None:
+            self._first, self._start_of_steps = done - 1, time.monotonic()
+            self._bar.start()
+        self._bar.update(self._task, completed=done, total=of)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._said >= 2 * _PLAIN_EVERY:
+            self._said = now
+            left = (now - self._start_of_steps) / (done - self._first) * (of - done)
+            self.note(f"step {done:,} of {of:,}, about {left / 60:,.0f} minutes left")
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._start

@@ -144,7 +144,17 @@ def test_columns_pass_through_and_types_hold(case: Case) -> None:
     table = case.mine(policy).candidates
     assert table.column_names == [
         *("query_id", "passage_id", "segment", "row", "sources", "rank_bm25", "rank_dense", "rank_r", "bm25"),
-        *("similarity_dense", "fused_rank", "grade", "logit", "judge_score", "verdict", "reason", "selected"),
+        *(
+            "similarity_dense",
+            "fused_rank",
+            "grade",
+            "seen_in_training",
+            "logit",
+            "judge_score",
+            "verdict",
+            "reason",
+            "selected",
+        ),
         *("difficulty", "source", "query_digest"),
     ]
     assert all(row["source"] == f"from {row['passage_id']}" for row in table.to_pylist())

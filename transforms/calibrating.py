@@ -21,20 +21,23 @@ from hardneg.transforms.resources import use_threads
 from hardneg.transforms.sample import SAMPLE, calibrate, score_sample, signals_of
 from hardneg.transforms.scoring import PairScores, pair_scores
 from hardneg.transforms.selection import selection_score
+from hardneg.transforms.training_digests import mark_seen, marked_seen
 
 CROSS_ENCODER = "cross_encoder"
+_SEEN = "this judge has seen {:,} further known positives in its training, and they do not count"
 _NO_QUERIES = pa.table({"query_id": pa.array([], pa.string())})
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A block whose sample was scored: the block, the sample's rows, and pairs that were cut or are missing."""
+    """A block whose sample was scored: the block, the sample's rows, and how many pairs were cut, missing, seen."""
 
     block: Block
     rows: pa.Table
     queries: pa.Table
     cut: int
     missing: int
+    seen: int
 
 
 def sample_block(block: Block, job: Job, target: Target, sampled: BoolArray, texts_of: Any, score: Any) -> Sampled:
@@ -62,6 +65,9 @@ def sample_block(block: Block, job: Job, target: Target, sampled: BoolArray, tex
         pairs.ask(np.flatnonzero(mine & standing.positive))
     known = pa.array(pairs.known, pa.float32(), mask=np.isnan(pairs.known))
     candidates = block.candidates
+    # What the judge learned from says nothing about how it scores what it did not.
+    seen = marked_seen(candidates) & standing.countable
+    standing.countable &= ~seen
     if "logit" in candidates.column_names:
         candidates = candidates.drop_columns(["logit"])
     return Sampled(
@@ -70,6 +76,7 @@ def sample_block(block: Block, job: Job, target: Target, sampled: BoolArray, tex
         queries=block.queries.select(["query_id"]).filter(pa.array(sampled)),
         cut=pairs.cut,
         missing=pairs.missing,
+        seen=int(seen[rows].sum()),
     )
 
 
@@ -123,19 +130,21 @@ class _SampleBlock(beam.DoFn):
         number, block = element
         job = self._job
         sampled = in_sample(block.queries, cutoff)
+        block = mark_seen(block, job.training)
         done = sample_block(block, job, self._target, sampled, job.texts_of(block), job.score)
         yield beam.pvalue.TaggedOutput("blocks", (number, done.block))
         yield beam.pvalue.TaggedOutput("rows", (0, done.rows))
         yield beam.pvalue.TaggedOutput("queries", (0, done.queries))
         yield beam.pvalue.TaggedOutput("counts", ("pairs_cut", done.cut))
         yield beam.pvalue.TaggedOutput("counts", ("pairs_missing_of_sample", done.missing))
+        yield beam.pvalue.TaggedOutput("counts", ("positives_seen_in_training", done.seen))
 
 
 class Calibrate(beam.PTransform):
     """Make the judge: the sample's rows brought together, so that nothing depends on blocks.
 
-    In: {"rows": (0, table), "queries": (0, table), "missing": (0, number)}. Side input: (source name, the
-    model's description as JSON). Out: the judge, as JSON.
+    In: {"rows": (0, table), "queries": (0, table), "missing": (0, number), "seen": (0, number)}. Side input: (source
+    name, the model's description as JSON). Out: the judge, as JSON.
     """
 
     def __init__(
@@ -160,8 +169,9 @@ def _calibrate(
     models: list[tuple[str, str]],
 ) -> str:
     _, groups = element
+    rows, queries, missing, seen = (groups[name] for name in ("rows", "queries", "missing", "seen"))
     return make_judge(
-        list(groups["rows"]), list(groups["queries"]), sum(groups["missing"]), sources, policy, target, k, dict(models)
+        list(rows), list(queries), sum(missing), sources, policy, target, k, dict(models), sum(seen)
     ).to_json()
 
 
@@ -174,8 +184,9 @@ def make_judge(
     target: Target,
     k: int,
     models: dict[str, str],
+    seen: int = 0,
 ) -> Denoising:
-    """Calibrate on the parts of a sample.
+    """Calibrate on the parts of a sample; ``seen``: known positives left out because the judge learned from them.
 
     Raises:
         HardnegError: pairs of the sample are not scored and could not be.
@@ -190,6 +201,12 @@ def make_judge(
     table = pa.concat_tables([schema.empty_table(), *rows])
     scored = score_sample(table, ids, sources, policy, target.judge)
     denoising = calibrate(scored, policy, target)
+    if seen:
+        denoising = replace(
+            denoising,
+            reason=denoising.reason and f"{denoising.reason}; {_SEEN.format(seen)}",
+            sample={**denoising.sample, "positives_seen_in_training": seen},
+        )
     if not (denoising.needs_logit or policy.needs_logit):
         models = {name: description for name, description in models.items() if name != CROSS_ENCODER}
     return replace(

@@ -19,12 +19,14 @@ from hardneg.transforms.holdout import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.hydration import TextsOf, needed_rows, texts_from_segments, texts_from_table
 from hardneg.transforms.logits import StoredLogits
 from hardneg.transforms.masking import Reason, Verdict
-from hardneg.transforms.model_files import ModelSpec
+from hardneg.transforms.model_files import ModelSpec, find_model
 from hardneg.transforms.policies import Policy, first_similarity
 from hardneg.transforms.progress import record
-from hardneg.transforms.resources import use_threads
+from hardneg.transforms.remote_cross_encoder import RemoteSpec
+from hardneg.transforms.resources import hold, use_threads
 from hardneg.transforms.scoring import Judged, Score, judge_block
 from hardneg.transforms.segments import split_by
+from hardneg.transforms.training_digests import NO_DIGESTS, SEEN, Digests, mark_seen, marked_seen, read_digests
 from hardneg.transforms.writing import TRIPLET_KEYS, TRIPLETS
 
 
@@ -103,6 +105,7 @@ def _with_verdicts(block: Block, sources: Sequence[Source], judged: Judged, pass
         **{source.signal: candidates[source.signal] for source in sources if source.signal},
         "fused_rank": candidates["fused_rank"],
         "grade": _floats(standing.grades),
+        SEEN: pa.array(marked_seen(candidates), mask=~standing.positive),
         "logit": _floats(judged.logits),
         "judge_score": _floats(judged.scores),
         "verdict": _strings(standing.verdicts),
@@ -235,7 +238,7 @@ class Job:
     work: str
     sources: tuple[Source, ...]
     policy: Policy
-    spec: ModelSpec | None
+    spec: ModelSpec | RemoteSpec | None
     holdout: Holdout
     threads: int | None
     fingerprint: str | None = None
@@ -247,6 +250,14 @@ class Job:
     @property
     def score(self) -> Score | None:
         return StoredLogits(self.work, self.spec, self.fingerprint) if self.spec else None
+
+    @property
+    def training(self) -> Digests | None:
+        """The pairs that the cross-encoder was trained on, as far as it says; None where no model runs."""
+        spec = self.spec
+        if not isinstance(spec, ModelSpec):
+            return None if spec is None else NO_DIGESTS
+        return hold(("training", spec), lambda: read_digests(find_model(spec)))
 
 
 def in_sample(queries: pa.Table, cutoff: int) -> BoolArray:
@@ -286,7 +297,7 @@ class _MineBlock(beam.DoFn):
         _, block = element
         job = self._job
         mined = mine_block(
-            block,
+            mark_seen(block, job.training),
             job.sources,
             job.policy,
             Denoising.from_json(judge),
