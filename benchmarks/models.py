@@ -74,7 +74,9 @@ def candidates_of(task: Task, data: Path, work: Path) -> pa.Table:
             "output": str(run),
         }
         driver.mine(MineConfig.model_validate(options), [])
-    table = pq.read_table(run / "candidates")
+    names = ("bm25", *BI_ENCODERS)
+    columns = ["query_id", "passage_id", "fused_rank", "verdict", "bm25", *(f"rank_{name}" for name in names)]
+    table = pq.read_table(run / "candidates", columns=[*columns, *(f"similarity_{name}" for name in BI_ENCODERS)])
     for kind, column in (("queries", "query_id"), ("passages", "passage_id")):
         texts = pq.read_table(run / kind, columns=[column, "text"]).rename_columns([column, kind])
         table = table.join(texts, column)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import threading
@@ -59,6 +60,21 @@ def test_a_damaged_bundled_bi_encoder_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(model_files, "_MINILM_SHA256", "0" * 64)
     with pytest.raises(HardnegError, match=r"is not the published all-MiniLM-L6-v2 \(its sha256 differs\); reinstall"):
         find_model(ModelSpec("bi-encoder", "bundled"))
+
+
+def test_a_damaged_bundled_cross_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cross_encoder"
+    shutil.copytree(hardneg_models.cross_encoder_path(), folder)
+    monkeypatch.setattr(hardneg_models, "cross_encoder_path", lambda: folder)
+    assert find_model(spec_of("bundled")) == folder
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    assert re.fullmatch(r"cross-encoder bundled: .*model\.safetensors is missing or damaged .*", sentence("bundled"))
+    (folder / "config.json").unlink()
+    assert "config.json is missing" in sentence("bundled")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +318,7 @@ def test_file_sha256(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return AutoTokenizer.from_pretrained(hardneg_models.cross_encoder_path())
+    return AutoTokenizer.from_pretrained(find_model(ModelSpec("bi-encoder", "bundled")))
 
 
 CHINESE = ["范廷颂是越南罗马天主教枢机。", "他于1963年被任为主教，其后被擢升为枢机。"]

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from hardneg.pipelines import cli, driver
 from hardneg.pipelines.config import MineConfig, load_options
 from hardneg.pipelines.options import AuditOptions, EvaluateOptions, ReportOptions
+from hardneg.pipelines.train_options import TrainOptions
 from hardneg.transforms.masking import Reason, Verdict
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,7 @@ OPTIONS = {option(name, field): field for name, field in MineConfig.model_fields
 OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url"}
 OTHERS |= {
     option(name, field)
-    for model in (AuditOptions, EvaluateOptions, ReportOptions)
+    for model in (AuditOptions, EvaluateOptions, ReportOptions, TrainOptions)
     for name, field in model.model_fields.items()
 }
 OFF = {"README.md": "off", "README.zh-CN.md": "关"}
@@ -97,7 +98,7 @@ def test_every_verdict_and_every_reason_is_explained(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_the_commands_are_understood(name: str) -> None:
     found = commands(name)
-    assert {words[0] for words in found} == {"mine", "calibrate", "report", "audit", "evaluate"}
+    assert {words[0] for words in found} == {"mine", "calibrate", "report", "audit", "evaluate", "train-judge"}
     for words in found:
         here, beam_args = cli._split(words)
         cli.app.parse_args(here, exit_on_error=False, print_error=False)
@@ -135,10 +136,21 @@ def test_links_lead_somewhere(name: str) -> None:
         if target.startswith("#"):
             assert target[1:] in headings, target
         else:
-            assert (ROOT / target).exists(), target
+            assert (ROOT / target.partition("#")[0]).exists(), target
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_pinned_torch_is_the_one_to_install_first(name: str) -> None:
     (pin,) = re.findall(r"^torch==\S+$", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert f"pip install {pin} --index-url" in page(name)
+
+
+def test_every_option_of_the_training_has_its_row() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*?) ?\|", text, re.MULTILINE))
+    inputs = {"input", "split", "corpus", "queries", "qrels", "pairs"}  # as for `mine`
+    fields = {name: field for name, field in TrainOptions.model_fields.items() if name not in inputs}
+    assert set(found) == {option(name, field) for name, field in fields.items()}
+    for name, field in fields.items():
+        if isinstance(field.default, str | int | float) and not isinstance(field.default, bool):
+            assert found[option(name, field)] == f"`{field.default}`", name

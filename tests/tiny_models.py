@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hardneg_models
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
+from hardneg.transforms.model_files import ModelSpec, find_model
+
 
 def save_tokenizer(folder: Path) -> None:
-    AutoTokenizer.from_pretrained(hardneg_models.cross_encoder_path()).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(find_model(ModelSpec("bi-encoder", "bundled"))).save_pretrained(folder)
 
 
 def save_tiny(folder: Path, outputs: int = 1, head: bool = True) -> Path:

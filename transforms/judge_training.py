@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from hardneg.transforms.training_pairs import HeldOut, TrainingData
 NAME = "held_out"
 METRIC = f"{NAME}_mrr@10"
 _SORTED_BATCHES = 64  # batches that are sorted by length together: nearly no padding, and still shuffled
+_BEFORE = "base.json"  # what the base makes of the held-out queries
 _EVALUATED_ROWS = 16
 # Of a step's pairs, so many are computed together on a CPU: the tensors of 32 long pairs are so large that the C
 # library hands their memory back each time, and a quarter of the time went into page faults.
@@ -91,7 +93,7 @@ def train(plan: TrainingPlan, data: TrainingData, watcher: Watcher) -> Trained:
 
     model = load(plan.base)
     judge_by = evaluator(data.held_out)
-    before = judge_by(model)
+    before = _kept(plan.folder / _BEFORE, lambda: judge_by(model))
     retrieved = float(before[f"{NAME}_base_mrr@10"]) if data.retrieved else None
     watcher.note(f"MRR@10 of the held-out queries by the base: {before[METRIC]:.3f}")
     trainer = _trainer(plan, data, model, judge_by, [EarlyStoppingCallback(plan.patience), _telling(watcher)])
@@ -176,6 +178,16 @@ def evaluator(held_out: Sequence[HeldOut]) -> Any:
         show_progress_bar=False,
         write_csv=False,
     )
+
+
+def _kept(path: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Return the figures in a file, or measure them and write it."""
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    figures = {name: float(value) for name, value in measure().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures), encoding="utf-8")
+    return figures
 
 
 def _trainer(plan: TrainingPlan, data: TrainingData, model: Any, judge_by: Any, callbacks: list[Any]) -> Any:

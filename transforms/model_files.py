@@ -149,7 +149,14 @@ def _bundled(kind: Kind) -> Path:
             "cross-encoder bundled: the package hardneg-models is not installed; run: pip install ./models "
             "in a clone of hardneg, or name another cross-encoder."
         ) from None
-    return Path(hardneg_models.cross_encoder_path())
+    folder = Path(hardneg_models.cross_encoder_path())
+    for name, sha256 in hardneg_models.CROSS_ENCODER_SHA256.items():
+        if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
+            raise HardnegError(
+                f"cross-encoder bundled: {folder / name} is missing or damaged (its sha256 differs); install "
+                "hardneg-models again: pip install --force-reinstall ./models in a clone of hardneg."
+            )
+    return folder
 
 
 def _multilingual(kind: Kind) -> Path:
