@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.live import Live
@@ -77,6 +77,10 @@ class TrainingDisplay:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+    def mining(self, work: str) -> AbstractContextManager[None]:
+        """Show the run that mines the negatives, until the block ends."""
+        return watching(work, self._console)
 
     def note(self, text: str) -> None:
         self._console.print(f"{self._seconds():6.0f} s  {text}", highlight=False, markup=False, soft_wrap=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+from safetensors import SafetensorError
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines import driver
@@ -42,8 +44,13 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
         raise HardnegError("--output and --work of a training must be local folders; copy the model afterwards.")
     find_model(options.base_spec)
     scored = read_scored_pairs(options.scored_pairs)
-    _take_up(options, work)
-    data = _data(options, scored, str(work / "run"), beam_args)
+    with _explaining_disks(output, work):
+        _take_up(options, work)
+    if options.mines and not (work / "run").is_dir():
+        config = MineConfig.model_validate(options.mining(str(work / "run")))
+        with watcher.mining(config.work_folder):
+            driver.mine(config, beam_args)
+    data = _data(options, scored, str(work / "run"))
     watcher.note(f"{data.pairs:,} pairs to learn from; {len(data.held_out):,} queries held out")
     plan = TrainingPlan(
         base=options.base_spec,
@@ -54,14 +61,42 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
         patience=options.patience,
         seed=options.seed,
     )
-    trained = train(plan, data, watcher)
-    _write(options, trained, data, work / "model")
-    if output.exists():
-        shutil.rmtree(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(work / "model", output)
+    with _explaining_disks(output, work):
+        trained = train(plan, data, watcher)
+        _write(options, trained, data, work / "model")
+        _publish(work / "model", output)
     shutil.rmtree(work, ignore_errors=True)
     return trained
+
+
+@contextmanager
+def _explaining_disks(output: Path, work: Path) -> Iterator[None]:
+    """Say in a sentence what PyTorch and safetensors have a type of their own for each."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        text = str(error)
+        if "No space left" in text or "failed writing file" in text:
+            raise HardnegError(
+                f"The disk of {work} or {output} is full; make room and start the same command again: it goes on from "
+                "its last checkpoint."
+            ) from error
+        if isinstance(error, OSError) and error.strerror:
+            raise HardnegError(f"{error.filename or work} cannot be written ({error.strerror}).") from error
+        raise
+
+
+def _publish(model: Path, output: Path) -> None:
+    """Move a finished model to its place by a rename; --work may lie on another disk."""
+    new, old = (output.with_name(f".{output.name}.{suffix}") for suffix in ("new", "old"))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for path in (new, old):
+        shutil.rmtree(path, ignore_errors=True)
+    shutil.move(model, new)
+    if output.exists():
+        os.replace(output, old)
+    os.replace(new, output)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _take_up(options: TrainOptions, work: Path) -> None:
@@ -74,11 +109,9 @@ def _take_up(options: TrainOptions, work: Path) -> None:
     stored.write_text(wanted, encoding="utf-8")
 
 
-def _data(options: TrainOptions, scored: list[pa.Table], run: str, beam_args: Sequence[str]) -> TrainingData:
+def _data(options: TrainOptions, scored: list[pa.Table], run: str) -> TrainingData:
     parts = []
     if options.mines:
-        if not os.path.isdir(run):
-            driver.mine(MineConfig.model_validate(options.mining(run)), beam_args)
         parts.append(pairs_of_run(run, options.rounds, options.negatives, options.held_out))
     if scored:
         parts.append(pairs_of_tables(scored, options.held_out))
@@ -96,7 +129,7 @@ def _data(options: TrainOptions, scored: list[pa.Table], run: str, beam_args: Se
 
 
 def _write(options: TrainOptions, trained: Trained, data: TrainingData, folder: Path) -> None:
-    """Write the model in float16 (half the size, and no score changes in bfloat16), its card and its digests."""
+    """Write the model in float16, half the size, with its card and the digests of its training pairs."""
     shutil.rmtree(folder, ignore_errors=True)
     trained.model.half().save_pretrained(folder)
     backend = trained.tokenizer.backend_tokenizer

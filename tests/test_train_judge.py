@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ class Watching:
         self.stop_at = stop_at
         self.notes: list[str] = []
         self.steps: list[int] = []
+
+    def mining(self, work: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def step(self, done: int, of: int) -> None:
         self.steps.append(done)
@@ -104,6 +108,27 @@ def test_a_work_folder_of_another_training_is_refused(scored: Path, tiny: Path, 
     (tmp_path / "model").mkdir()
     with pytest.raises(HardnegError, match="it exists"):
         train_judge(options(**given), [], Watching())
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("failed writing file data/7")])
+def test_a_full_disk_leaves_no_model_and_the_training_goes_on(
+    scored: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    given = options(scored_pairs=[str(scored)], base=str(tiny), output=str(tmp_path / "model"), evaluations=1)
+
+    def full(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hardneg.pipelines.train_judge.write_digests", full)
+        with pytest.raises(HardnegError, match="is full; make room and start the same command again"):
+            train_judge(given, [], Watching())
+    assert not (tmp_path / "model").exists()
+    again = Watching()
+    train_judge(given, [], again)
+    assert any("goes on from step" in note for note in again.notes)
+    assert (tmp_path / "model" / "training_pairs.npy").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 
 
 def test_the_bundled_model_learns_from_a_collection_and_calibration_knows_it(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,7 +35,9 @@ _CPU_ROWS = 8
 
 
 class Watcher(Protocol):
-    """Who is told how a training goes on."""
+    """Who is told how a training goes on, the mining of its negatives included."""
+
+    def mining(self, work: str) -> AbstractContextManager[None]: ...
 
     def step(self, done: int, of: int) -> None: ...
 
