@@ -74,8 +74,10 @@ def test_other_company_changes_nothing(model: CrossEncoder, reference: np.ndarra
 
 def test_pairs_that_fill_their_shape(model: CrossEncoder) -> None:
     """Attention may take another way where no row is padded: a pair that fills its length must not notice."""
-    queries = ["cold fish"] * 16
-    full = [" ".join(WORDS[(place + n) % len(WORDS)] for n in range(11)) for place in range(15)]
+    queries = ["fish"] * 16
+    whole = [word for word in WORDS if len(model.tokenizer.tokenize(word)) == 1]
+    room = 16 - len(model.tokenizer("fish", whole[0])["input_ids"]) + 1
+    full = [" ".join(whole[(place + n) % len(whole)] for n in range(room)) for place in range(15)]
     assert {len(ids) for ids in model.tokenizer(queries[:15], full)["input_ids"]} == {16}
     unpadded, _ = model.score(queries, [*full, full[0]])
     padded, _ = model.score(queries, [*full, "ice"])

@@ -6,14 +6,15 @@ model card. The distribution has a version of its own, so that a new model is no
 
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # SHA-256 of every file that a score depends on. A damaged file must never become a score.
 CROSS_ENCODER_SHA256 = {
-    "config.json": "fdf941e4af9845f8af5a18f66e13f67fd17d3ef1e6086bba22697bd9f43f735c",
-    "model.safetensors": "e50f967268bca84384a9e90a1ad877379678e77d0333dbdf6202958af7ac27b4",
-    "tokenizer.json": "b5662d3f6cd6b00c3dc6710758c9dba07bf1d025ff598c2cef94b3fce6e9f590",
-    "tokenizer_config.json": "0c300d9500eab2162f4266fa387a219fe81461e93af11acec6f97415d77e544d",
+    "config.json": "bca18b10937bd6aa1638bef5b35c13da61549deb4238634a7a1289792670600d",
+    "model.safetensors": "15afe42c08f34cd352e95fde51108147c45aa7b930a17afb9d55f555bc391918",
+    "tokenizer.json": "3adeade2c6b32112f0ebbf40bf2f207905a7a78093a7eb7e1f1713366e50d5b2",
+    "tokenizer_config.json": "87f4139b20f9dff4cdee7630b14c8d7180a699a95b20e2a9b4c005d4f6ef6b78",
+    "training_pairs.npy": "aacc11b4797b98451672b0d34ba6a5da7894d8dbda2e00aa5adc38576420392f",
 }
 
 
