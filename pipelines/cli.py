@@ -131,6 +131,7 @@ from hardneg.pipelines.options import (
     REPORT_DEFAULTS,
     AuditOptions,
     EvaluateOptions,
+    ExportOptions,
     ReportOptions,
 )
 from hardneg.pipelines.train_options import TrainOptions
@@ -322,6 +323,21 @@ def _report_run(
         _output.print(note, markup=False)
     if json_file:
         write_json(json_file, found)
+    return 0
+
+
+@app.command(name="export")
+def _export(
+    folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
+    /,
+    *,
+    config: Annotated[ExportOptions, Parameter(name="*")],
+) -> int:
+    """Export a finished run in the form that a trainer takes."""
+    from hardneg.pipelines.export import export, summary
+
+    for line in summary(export(folder, config), config.output):
+        _output.print(line, markup=False)
     return 0
 
 

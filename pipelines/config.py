@@ -15,6 +15,7 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.denoise_options import THRESHOLDS, DenoiseOptions
 from hardneg.pipelines.remote_options import RemoteOptions
 from hardneg.pipelines.retrieval_options import RetrievalOptions
+from hardneg.transforms.exporting import Format
 from hardneg.transforms.fusion import Source
 from hardneg.transforms.input_plan import InputOptions
 from hardneg.transforms.model_files import BUNDLED, ModelSpec
@@ -83,6 +84,10 @@ class MineConfig(DenoiseOptions, RetrievalOptions, RemoteOptions):
     overwrite: bool = Field(
         False,
         description="Replace an existing output; the old one is kept as OUTPUT.old (in an object store: deleted).",
+    )
+    format: list[Format] = Field(
+        [],
+        description="Write it in this form, too, into OUTPUT/FORMAT, as `hardneg export` does. May be repeated.",
     )
     work: str | None = Field(
         None,

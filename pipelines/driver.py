@@ -25,11 +25,14 @@ from apache_beam.options.pipeline_options import (
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.config import MineConfig
+from hardneg.pipelines.export import export
 from hardneg.pipelines.mine import SUMMARY, build
+from hardneg.pipelines.options import ExportOptions
 from hardneg.pipelines.plan import Plan
 from hardneg.pipelines.remine import build_from_run, check_nothing_missing, stored_manifest
 from hardneg.transforms import storage
 from hardneg.transforms.denoising import Denoising
+from hardneg.transforms.exporting import FIXED, FORMATS
 from hardneg.transforms.formats_in import explaining
 from hardneg.transforms.holdout import NOTHING_HELD_OUT, read_holdout
 from hardneg.transforms.input_plan import plan_inputs
@@ -38,11 +41,11 @@ from hardneg.transforms.manifest import CARD, MANIFEST, describe_inputs, make_ma
 from hardneg.transforms.model_files import find_model
 from hardneg.transforms.progress import read_progress
 from hardneg.transforms.remote_cross_encoder import RemoteSpec
+from hardneg.transforms.run_tables import TABLES
 from hardneg.transforms.sample import signals_of
 
 ESTIMATE = "estimate.json"
 JUDGE = "judge.json"
-TABLES = ("triplets", "candidates", "suspect_pairs", "passages", "queries", "rejected")
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
 _STALE = ("progress", "result", "parts", "segments", "statistics", SUMMARY, JUDGE)  # of a former run; must not be read
 _KEPT = ("embeddings", "logits", "lock", ESTIMATE)
@@ -323,7 +326,7 @@ def _clear(output: str) -> None:
     The manifest goes first, so that what is left does not look finished; other files are not ours to delete.
     """
     if not storage.is_local(output):
-        for pattern in (MANIFEST, CARD, JUDGE, *(f"{table}/**" for table in TABLES)):
+        for pattern in (MANIFEST, CARD, JUDGE, *(f"{table}/**" for table in (*TABLES, *FORMATS))):
             storage.delete_files(storage.join(output, pattern))
 
 
@@ -335,4 +338,19 @@ def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
     with working(plan):
         _clear(plan.config.output)
         run_graph(plan, options, build_from_run if config.from_run else build)
-        return publish(plan, time.perf_counter() - start)
+        manifest = publish(plan, time.perf_counter() - start)
+    _export(config)
+    return manifest
+
+
+def _export(config: MineConfig) -> None:
+    """Write the formats that were asked for into the published output, each as ``hardneg export`` does."""
+    for form in dict.fromkeys(config.format):
+        short = {"short": "smaller"} if form in FIXED else {}
+        folder = storage.join(config.output, form)
+        try:
+            export(config.output, ExportOptions.model_validate({"format": form, "output": folder, **short}))
+        except HardnegError as error:
+            raise HardnegError(
+                f"The run in {config.output} is finished, but was not exported as {form}: {error}"
+            ) from None

@@ -1,10 +1,12 @@
-"""The options of the commands that read finished data: light to import, for the command line."""
+"""The options of the commands that read finished data."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hardneg.transforms.exporting import FIXED, Format
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
@@ -75,6 +77,34 @@ class ReportOptions(BaseModel):
         description="How much easier to mine unlabelled relevant passages may be than labelled ones. Default: "
         "estimated where queries have several positives, at least 1.25.",
     )
+
+
+class ExportOptions(BaseModel):
+    """The options of ``hardneg export``; a field's name with dashes is its option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Format = Field(description="What the trainer takes.")
+    output: str = Field(min_length=1, description="The folder to write; it appears when all of it is there.")
+    scores: bool = Field(False, description="Add the cross-encoder's logits, for distillation. pylate always has them.")
+    negatives: int | None = Field(
+        None, ge=1, description="Of a query, in selection order: at most so many. Default: as many as were mined."
+    )
+    short: Literal["drop", "smaller"] | None = Field(
+        None,
+        description="n-tuple and pylate: leave out queries with fewer negatives, or write tables of fewer beside.",
+    )
+    overwrite: bool = Field(False, description="Replace an existing output; the old one is kept as OUTPUT.old.")
+
+    @model_validator(mode="after")
+    def _short_belongs_to_fixed(self) -> ExportOptions:
+        if self.short is not None and self.format not in FIXED:
+            raise ValueError(f"--short belongs to n-tuple and pylate: a row of {self.format} takes what there is")
+        return self
+
+    @property
+    def with_scores(self) -> bool:
+        return self.scores or self.format == "pylate"
 
 
 AUDIT_DEFAULTS = AuditOptions.model_validate({})

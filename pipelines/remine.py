@@ -20,7 +20,7 @@ from hardneg.transforms.stored_runs import ReadStoredRun, numbered
 _FREE = {
     *DenoiseOptions.model_fields,
     *("output", "output_shards", "overwrite", "work", "block_size", "hydrate", "from_run", "score_missing", "segments"),
-    *("cross_encoder_batch", "cross_encoder_requests", "cross_encoder_timeout"),
+    *("format", "cross_encoder_batch", "cross_encoder_requests", "cross_encoder_timeout"),
 }
 # Counts of what was read, which stays.
 _INPUT_COUNTS = ("passages", "passages_repeated", "queries_read", "queries_repeated", "queries_without_positives",

@@ -134,7 +134,7 @@ def test_what_is_held_out_is_in_no_triplet(case: Case) -> None:
     )
     result = case.mine(replace(LAZY, max_sigmoid=1.0), holdout=holdout)
     rows = by_pair(result)
-    assert [name for (_, name), row in rows.items() if row["reason"] == "held_out"] == ["n2", "n3"]
+    assert [name for (_, name), row in rows.items() if row["reason"] == "held_out"] == ["n2", "n3", "own"]
     assert {row["positive"] for row in result.triplets.to_pylist()} == {"far"}
     assert {row["negative"] for row in result.triplets.to_pylist()} == {"text n1", "text n4"}
     assert rows["q", "own"]["verdict"] == "positive"

@@ -58,6 +58,8 @@ def mine_block(
     standing = judged.standing
     if policy.drop_weak_positives:
         standing.reasons[judged.weak] = Reason.WEAK_POSITIVE
+    # So that candidates/ alone says which positives are in triplets.
+    standing.reasons[standing.positive & standing.held_out] = Reason.HELD_OUT
     positives = standing.positive & ~standing.held_out
     if policy.drop_weak_positives:
         positives &= ~judged.weak

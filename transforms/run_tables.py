@@ -17,6 +17,7 @@ from hardneg.transforms.keys import KeyMap, Keys, id_keys, text_keys
 from hardneg.transforms.loose_inputs import files_in
 from hardneg.transforms.manifest import MANIFEST
 
+TABLES = ("triplets", "candidates", "suspect_pairs", "passages", "queries", "rejected")
 _BATCH_ROWS = 4096
 
 

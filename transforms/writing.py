@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import heapq
 import io
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hardneg.transforms import storage
@@ -48,19 +50,23 @@ def shard_name(number: int, shards: int) -> str:
     return f"part-{number:05d}-of-{shards:05d}.parquet"
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
+def parquet_bytes(table: pa.Table, row_group: int = ROW_GROUP) -> bytes:
     """Return a table as a Parquet file; every property that shapes its bytes is fixed here."""
     sink = io.BytesIO()
     table = table.replace_schema_metadata(None).combine_chunks()
-    pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", version="2.6", store_schema=False)
+    pq.write_table(table, sink, row_group_size=row_group, compression="zstd", version="2.6", store_schema=False)
     return sink.getvalue()
 
 
 def write_shard(folder: str, name: str, table: pa.Table) -> Shard:
     """Write one shard whole or not at all; a retry overwrites it with the same bytes."""
-    data = parquet_bytes(table)
+    return write_bytes(folder, name, parquet_bytes(table), len(table))
+
+
+def write_bytes(folder: str, name: str, data: bytes, rows: int) -> Shard:
+    """Write the bytes of one shard whole or not at all."""
     storage.write_file(storage.join(folder, name), lambda file: file.write(data))
-    return Shard(name, len(table), hashlib.sha256(data).hexdigest())
+    return Shard(name, rows, hashlib.sha256(data).hexdigest())
 
 
 def lay_out_triplets(table: pa.Table) -> tuple[pa.Table, int]:
@@ -73,28 +79,52 @@ def lay_out_triplets(table: pa.Table) -> tuple[pa.Table, int]:
         the TRIPLETS columns in the order to write, and how many rows stand closer than ``APART`` to a row with
         their query or an equal positive text because no other was left.
     """
-    table = table.sort_by([(name, "ascending") for name in ("selected", "query_digest", "query_id", "positive_id")])
-    keys = [
-        np.unique(np.array(table[name].to_pylist(), dtype="S16"), return_inverse=True)[1]
-        for name in ("query_text", "positive_text")
-    ]
-    order, close = spread(np.stack([keys[0], keys[1] + len(table)], axis=1), APART)
-    return table.select(TRIPLETS.names).take(pa.array(order)), close
+    order, close = layout(table, ("selected", "query_digest", "query_id", "positive_id"))
+    return table.select(TRIPLETS.names).take(order), close
 
 
-def spread(keys: np.ndarray, apart: int) -> tuple[np.ndarray, int]:
+def layout(table: pa.Table, by: Sequence[str]) -> tuple[pa.Array, int]:
+    """Return the order of a shard's rows for a trainer that reads in order.
+
+    Args:
+        table: ``query_text``, the digest of each row's query; ``positive_text``, the digest of its positive, or a
+            list of digests; and the columns to order by.
+        by: columns that order rows as far as the distances leave a choice; together they tell all rows apart.
+
+    Returns:
+        the rows in the order to write, int64, and how many stand closer than ``APART`` to a row with their query or
+        an equal positive text because no other was left.
+    """
+    rows = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in by])
+    keyed = table.select(["query_text", "positive_text"]).take(rows)
+    queries = _numbers(keyed["query_text"].to_pylist()).tolist()
+    positives = keyed["positive_text"].to_pylist()
+    if not pa.types.is_list(keyed["positive_text"].type):
+        positives = [[each] for each in positives]
+    of_texts = iter((_numbers([each for row in positives for each in row]) + len(table)).tolist())
+    keys = [[query, *itertools.islice(of_texts, len(row))] for query, row in zip(queries, positives, strict=True)]
+    order, close = spread(keys, APART)
+    return rows.take(pa.array(order)), close
+
+
+def _numbers(digests: list[bytes]) -> np.ndarray:
+    """Return a number for each digest, equal where they are."""
+    return np.unique(np.array(digests, dtype="S16"), return_inverse=True)[1]
+
+
+def spread(keys: np.ndarray | Sequence[Sequence[int]], apart: int) -> tuple[np.ndarray, int]:
     """Order rows greedily so that rows with a common key stand more than ``apart`` apart.
 
     At each place the first row that shares no key with the last ``apart`` rows written is taken; if there is
     none, the first row of all, which is counted.
 
     Args:
-        keys: int, shape (rows, keys a row).
+        keys: of each row, at least one; or int, shape (rows, keys a row).
 
     Returns:
         the order, int64, shape (rows,), and the number of rows that stand too close.
     """
-    keys_of = keys.tolist()
+    keys_of = keys.tolist() if isinstance(keys, np.ndarray) else keys
     free: dict[int, int] = defaultdict(int)  # key -> first place where it may stand again
     due: dict[int, list[int]] = defaultdict(list)  # place -> keys that may stand again there
     parked: dict[int, list[int]] = defaultdict(list)  # key -> a heap of the rows that wait for it
