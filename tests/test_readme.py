@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from hardneg.pipelines import cli, driver
 from hardneg.pipelines.config import MineConfig, load_options
-from hardneg.pipelines.options import AuditOptions, EvaluateOptions, ReportOptions
+from hardneg.pipelines.options import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
 from hardneg.pipelines.train_options import TrainOptions
 from hardneg.transforms.masking import Reason, Verdict
 
@@ -33,7 +33,7 @@ OPTIONS = {option(name, field): field for name, field in MineConfig.model_fields
 OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url"}
 OTHERS |= {
     option(name, field)
-    for model in (AuditOptions, EvaluateOptions, ReportOptions, TrainOptions)
+    for model in (AuditOptions, EvaluateOptions, ExportOptions, ReportOptions, TrainOptions)
     for name, field in model.model_fields.items()
 }
 OFF = {"README.md": "off", "README.zh-CN.md": "关"}
@@ -98,7 +98,8 @@ def test_every_verdict_and_every_reason_is_explained(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_the_commands_are_understood(name: str) -> None:
     found = commands(name)
-    assert {words[0] for words in found} == {"mine", "calibrate", "report", "audit", "evaluate", "train-judge"}
+    subcommands = {"mine", "calibrate", "report", "audit", "evaluate", "export", "train-judge"}
+    assert {words[0] for words in found} == subcommands
     for words in found:
         here, beam_args = cli._split(words)
         cli.app.parse_args(here, exit_on_error=False, print_error=False)
