@@ -1,6 +1,6 @@
 """Mine hard negatives from the documentation of the installed libraries, and show what came out.
 
-Run by ``make demo``: two to three minutes on two cores, nothing is downloaded. Everything lands in ./demo.
+Run by ``make demo``: about four minutes on two cores, nothing is downloaded. Everything lands in ./demo.
 """
 
 from __future__ import annotations
