@@ -8,20 +8,11 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class RetrievalOptions(BaseModel):
-    """Inputs and retrievers; a field's name with dashes is its option."""
+class LayoutOptions(BaseModel):
+    """What is read: one of the input layouts, for every command that takes them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # A finished run instead of inputs
-    from_run: Annotated[str | None, Parameter(name="--from")] = Field(
-        None,
-        description="A finished run: mine again from its stored scores, with its options but for those given here. "
-        "Only what makes a negative can change.",
-    )
-    score_missing: bool = Field(False, description="With --from: score the pairs that the new options need, too.")
-
-    # Input
     input: str | None = Field(
         None, description="A folder in the BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."
     )
@@ -38,6 +29,22 @@ class RetrievalOptions(BaseModel):
     anchor_column: str | None = Field(None, description="The query text's column.")
     positive_column: str | None = Field(None, description="The positives' column in pairs.")
     query_id_column: str | None = Field(None, description="The query id's column.")
+
+
+class RetrievalOptions(LayoutOptions):
+    """Inputs and retrievers; a field's name with dashes is its option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # A finished run instead of inputs
+    from_run: Annotated[str | None, Parameter(name="--from")] = Field(
+        None,
+        description="A finished run: mine again from its stored scores, with its options but for those given here. "
+        "Only what makes a negative can change.",
+    )
+    score_missing: bool = Field(False, description="With --from: score the pairs that the new options need, too.")
+
+    # Input, further
     pass_through: list[str] = Field([], description="Corpus columns to copy into candidates/.")
     min_relevance: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="Grades from here on are positives; lower ones above 0 are masked."

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from hardneg.pipelines.retrieval_options import LayoutOptions
 from hardneg.transforms.model_files import BUNDLED, ModelSpec
 
 
-class TrainOptions(BaseModel):
+class TrainOptions(LayoutOptions):
     """What ``hardneg train-judge`` needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # Input
-    input: str | None = Field(
-        None, description="A folder in the BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."
-    )
-    split: str | None = Field(None, description="Which qrels of --input to use.")
-    corpus: list[str] = Field([], description="Corpus files (Parquet, JSONL, TSV), paths or globs.")
-    queries: list[str] = Field([], description="Query files.")
-    qrels: list[str] = Field([], description="Judgements, in TREC's or in BEIR's form.")
-    pairs: list[str] = Field(
-        [], description="Files of anchors and positives; without --corpus the positives are the corpus."
-    )
     scored_pairs: list[str] = Field(
         [],
         description="Files of query, passage and label (or score, from 0 to 1; or a teacher's logit), instead of or "
@@ -98,7 +86,7 @@ class TrainOptions(BaseModel):
     def mining(self, run: str) -> dict[str, Any]:
         """Return the options of the run that mines the negatives: judged without a cross-encoder."""
         judge: Literal["bi-encoder"] = "bi-encoder"
-        given = ("input", "split", "corpus", "queries", "qrels", "pairs", "max_queries", "device", "trust_remote_code")
+        given = (*LayoutOptions.model_fields, "max_queries", "device", "trust_remote_code")
         return {name: getattr(self, name) for name in given} | {
             "bi_encoder": [self.bi_encoder],
             "judge": judge,

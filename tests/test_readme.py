@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from hardneg.pipelines import cli, driver
 from hardneg.pipelines.config import MineConfig, load_options
 from hardneg.pipelines.options import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
+from hardneg.pipelines.retrieval_options import LayoutOptions
 from hardneg.pipelines.train_options import TrainOptions
 from hardneg.transforms.masking import Reason, Verdict
 
@@ -149,7 +150,7 @@ def test_the_pinned_torch_is_the_one_to_install_first(name: str) -> None:
 def test_every_option_of_the_training_has_its_row() -> None:
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     found = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*?) ?\|", text, re.MULTILINE))
-    inputs = {"input", "split", "corpus", "queries", "qrels", "pairs"}  # as for `mine`
+    inputs = set(LayoutOptions.model_fields)  # as for `mine`
     fields = {name: field for name, field in TrainOptions.model_fields.items() if name not in inputs}
     assert set(found) == {option(name, field) for name, field in fields.items()}
     for name, field in fields.items():
