@@ -44,6 +44,7 @@ setup(
         "chinese": ["rjieba>=0.2"],
         "stemming": ["PyStemmer>=3"],
         "datasets": ["datasets>=4"],
+        "train": ["datasets>=4", "accelerate>=1.1"],
     },
     entry_points={"console_scripts": ["hardneg = hardneg.pipelines.cli:main"]},
 )

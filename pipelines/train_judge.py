@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -42,6 +43,7 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
         raise HardnegError(f"--output {output}: it exists; choose another folder, or pass --overwrite to replace it.")
     if not storage.is_local(options.output) or not storage.is_local(options.work_folder):
         raise HardnegError("--output and --work of a training must be local folders; copy the model afterwards.")
+    _check_installed()
     find_model(options.base_spec)
     scored = read_scored_pairs(options.scored_pairs)
     with _explaining_disks(output, work):
@@ -67,6 +69,12 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
         _publish(work / "model", output)
     shutil.rmtree(work, ignore_errors=True)
     return trained
+
+
+def _check_installed() -> None:
+    missing = [name for name in ("accelerate", "datasets") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise HardnegError(f"train-judge needs {' and '.join(missing)}: pip install 'hardneg[train]'.")
 
 
 @contextmanager

@@ -610,7 +610,6 @@ def two_steps(trainer_type: Any, arguments_type: Any, model: Any, loss: Any, dat
 def test_sentence_transformers_trains(
     loss: str, form: str, scores: bool, load: Callable[..., Any], tiny: dict[str, str], tmp_path: Path
 ) -> None:
-    pytest.importorskip("accelerate")
     from sentence_transformers import (
         SentenceTransformer,
         SentenceTransformerTrainer,
@@ -637,7 +636,6 @@ def test_sentence_transformers_trains(
 def test_cross_encoders_train(
     loss: str, form: str, scores: bool, load: Callable[..., Any], tiny: dict[str, str], tmp_path: Path
 ) -> None:
-    pytest.importorskip("accelerate")
     from sentence_transformers.cross_encoder import (
         CrossEncoder,
         CrossEncoderTrainer,

@@ -75,6 +75,15 @@ def logits(folder: Path) -> np.ndarray:
     return scorer.score(queries, ["In Wales it eats eels."] * len(queries))[0]
 
 
+def test_what_a_training_needs_besides_is_named_before_anything_is_done(
+    scored: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "accelerate" else object())
+    with pytest.raises(HardnegError, match=r"^train-judge needs accelerate: pip install 'hardneg\[train\]'\.$"):
+        train_judge(options(scored_pairs=[str(scored)], base=str(tiny), output=str(tmp_path / "model")), [], Watching())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_training_goes_on_where_it_was_stopped_and_ends_the_same(scored: Path, tiny: Path, tmp_path: Path) -> None:
     def training(name: str) -> TrainOptions:
         return options(scored_pairs=[str(scored)], base=str(tiny), output=str(tmp_path / name), learning_rate=1e-2)
