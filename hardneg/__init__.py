@@ -6,12 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hardneg.api import Run, audit, load_candidates, mine
     from hardneg.st_compat import mine_hard_negatives
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "mine_hard_negatives"]
+__all__ = ["Run", "__version__", "audit", "load_candidates", "mine", "mine_hard_negatives"]
 
-_MODULES = {"mine_hard_negatives": "hardneg.st_compat"}  # imported when first asked for: they load torch
+# Imported when first asked for: they load Beam and torch.
+_MODULES = {
+    **dict.fromkeys(("Run", "audit", "load_candidates", "mine"), "hardneg.api"),
+    "mine_hard_negatives": "hardneg.st_compat",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,147 @@
+"""What mined negatives are worth: a bi-encoder is fine-tuned on each kind of them and evaluated on other articles.
+
+    python benchmarks/training_value.py --data DATA --work WORK [--only NAME ...] [--table]
+
+The bundled bi-encoder is trained for one epoch on 2,000 queries of squad11 train, with one negative each, and
+retrieves for all questions of squad11 test (of other articles) from the whole corpus. On cmrc2018, three kinds are
+tried with bundled-multilingual and 1,000 queries. Each finished (kind, seed) is a line in --results, with the rank of
+the relevant passage of every test question, and is not done again; mined sets lie in WORK. A GPU is used if there is
+one. It all takes about seven hours on 2 cores; --table only prints what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from training_value_arms import Arm, Kind, Training, make_arm, read_training
+from training_value_fit import Budget, evaluate, fine_tune, load
+from training_value_table import table
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained on what; lines of one setting are compared with each other."""
+
+    collection: str
+    split: str
+    queries: int
+    bi_encoder: str
+    batch_size: int = 64
+    max_length: int = 160
+    epochs: int = 1
+    learning_rate: float = 2e-5
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.batch_size, self.max_length, self.epochs, self.learning_rate)
+
+
+THREE_SEEDS = (Kind.IN_BATCH, Kind.DENSE, Kind.PEER_RERANKED, Kind.HARDNEG)
+CHINESE = (Kind.UNTRAINED, Kind.IN_BATCH, Kind.DENSE, Kind.HARDNEG)
+
+
+def settings(queries: int, epochs: int, batch_size: int) -> list[Setting]:
+    more = {"epochs": epochs, "batch_size": batch_size}
+    return [
+        Setting("squad11", "test", queries, "bundled", **more),
+        Setting("cmrc2018", "test", queries // 2, "bundled-multilingual", **more),
+    ]
+
+
+def schedule(setting: Setting) -> Iterator[tuple[Kind, int]]:
+    """Yield (kind, seed) in the order that is most telling if it is stopped early."""
+    kinds = list(Kind) if setting.collection == "squad11" else list(CHINESE)
+    yield from ((kind, 0) for kind in kinds)
+    if setting.collection == "squad11":
+        yield from ((kind, seed) for seed in (1, 2) for kind in THREE_SEEDS)
+
+
+def run(setting: Setting, training: Training, arm: Arm, seed: int) -> dict[str, Any]:
+    """Train and evaluate once; return the line."""
+    start = time.perf_counter()
+    model = load(setting.bi_encoder)
+    if arm.rows is not None:
+        fine_tune(model, arm, setting.budget, seed, setting.bi_encoder)
+    trained = time.perf_counter() - start
+    figures, ranks = evaluate(model, training.corpus, training.test_queries, training.test_relevant)
+    return {
+        **asdict(setting),
+        "kind": arm.kind.value,
+        "seed": seed,
+        "rows": 0 if arm.rows is None else len(arm.rows),
+        **{name: round(value, 4) for name, value in figures.items()},
+        "ranks": ranks,
+        "seconds": {"negatives": round(arm.seconds), "training": round(trained)},
+        "on": {
+            "device": model.device.type,
+            "cores": os.cpu_count(),
+            "processor": platform.machine(),
+            **{name: version(name) for name in ("torch", "sentence-transformers", "transformers", "hardneg-models")},
+        },
+    }
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def matching(lines: list[dict[str, Any]], setting: Setting) -> list[dict[str, Any]]:
+    return [line for line in lines if all(line[name] == value for name, value in asdict(setting).items())]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the folder of the collections")
+    parser.add_argument("--work", type=Path, help="where mined sets are kept")
+    parser.add_argument("--results", type=Path, default=HERE / "training_value.jsonl", help="default: %(default)s")
+    parser.add_argument("--queries", type=int, default=2000, help="train queries; half of it for cmrc2018")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--collection", choices=["squad11", "cmrc2018"], help="only this one")
+    parser.add_argument("--only", action="append", type=Kind, default=[], help=", ".join(Kind))
+    parser.add_argument("--table", action="store_true", help="train nothing; print what is there")
+    args = parser.parse_args()
+    if not args.table and not (args.data and args.work):
+        parser.error("--data and --work must be given, unless --table is")
+    for setting in settings(args.queries, args.epochs, args.batch_size):
+        if args.collection not in (None, setting.collection):
+            continue
+        if not args.table:
+            work_through(setting, args.data, args.work, args.results, args.only)
+        if done := matching(read_lines(args.results), setting):
+            print(table(done), flush=True)
+
+
+def work_through(setting: Setting, data: Path, work: Path, results: Path, only: list[Kind]) -> None:
+    done = {(line["kind"], line["seed"]) for line in matching(read_lines(results), setting)}
+    due = [
+        (kind, seed)
+        for kind, seed in schedule(setting)
+        if (not only or kind in only) and (kind.value, seed) not in done
+    ]
+    if not due:
+        return
+    torch.set_num_threads(os.cpu_count() or 1)
+    training = read_training(data / setting.collection, setting.split, setting.queries, setting.bi_encoder, work)
+    for kind, seed in due:
+        print(f"{setting.collection}: {kind.value}, seed {seed}", flush=True)
+        line = run(setting, training, make_arm(kind, training, seed), seed)
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print("  " + ", ".join(f"{name} {line[name]:.4f}" for name in ("ndcg@10", "mrr@10", "recall@10")), flush=True)
+
+
+if __name__ == "__main__":
+    main()

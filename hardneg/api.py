@@ -1,0 +1,252 @@
+"""hardneg from Python: the commands as functions, with live objects where the commands take files and models.
+
+    import hardneg
+
+    run = hardneg.mine(pairs=dataset, corpus={"text": passages}, bi_encoder=model, target_false_negative_rate=0.05)
+    run.triplets()
+
+It is the same pipeline as ``hardneg mine``: a table is written to a file and a live model to a folder first, so a
+run has the same bytes, promises and manifest, whichever way it was started.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines import audit as auditing
+from hardneg.pipelines import driver
+from hardneg.pipelines.audit import AuditReport
+from hardneg.pipelines.config import MineConfig, problems_of
+from hardneg.pipelines.options import AuditOptions
+from hardneg.transforms.masking import Verdict
+from hardneg.transforms.run_tables import read_manifest, read_shard, shards, texts_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+
+__all__ = ["AuditReport", "Run", "audit", "load_candidates", "mine"]
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+# A datasets.Dataset, a pyarrow.Table, a pandas.DataFrame, columns, or rows.
+TableLike: TypeAlias = "Dataset | pa.Table | Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Any"
+Options = TypeVar("Options", bound=BaseModel)
+
+_TABLES = ("corpus", "queries", "qrels", "pairs")
+_ONE_WORKER = ("--direct_num_workers=1",)  # this process, with all its threads
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where it lies; README.md says what is in it.
+    """
+
+    folder: str
+    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What was asked, what it was computed with, and what came out."""
+        return read_manifest(self.folder)
+
+    def triplets(self) -> Dataset:
+        """Return anchor, positive and negative, in the order that trainers should read them in.
+
+        Raises:
+            HardnegError: no triplet was written.
+            ImportError: ``datasets`` is not installed.
+        """
+        from datasets import load_dataset
+
+        files = shards(self.folder, "triplets")
+        if not files:
+            raise HardnegError(f"{self.folder} has no triplets: no candidate passed; see the verdicts of candidates().")
+        return load_dataset("parquet", data_files=files, split="train")
+
+    def candidates(self, **options: Any) -> pa.Table:
+        """Return what ``load_candidates`` does."""
+        return load_candidates(self, **options)
+
+
+def mine(
+    *,
+    output: PathLike | None = None,
+    bi_encoder: str | SentenceTransformer | Mapping[str, str | SentenceTransformer] | Sequence[str] = (),
+    cross_encoder: str | CrossEncoder = "bundled",
+    corpus: PathLike | Sequence[PathLike] | TableLike = (),
+    queries: PathLike | Sequence[PathLike] | TableLike = (),
+    qrels: PathLike | Sequence[PathLike] | TableLike = (),
+    pairs: PathLike | Sequence[PathLike] | TableLike = (),
+    beam_args: Sequence[str] = _ONE_WORKER,
+    progress: bool = True,
+    **options: Any,
+) -> Run:
+    """Mine hard negatives; ``hardneg mine`` as a function.
+
+    Args:
+        output: the folder to write; by default a temporary one, which goes when the ``Run`` does.
+        bi_encoder: the model to be trained, live or by its name; or several, by source name.
+        cross_encoder: live, or a name, a folder or an address.
+        corpus, queries, qrels, pairs: paths, or a live table with the columns that a file would have.
+        beam_args: options of Apache Beam; by default, all happens in this process.
+        progress: tell on stderr how far it is.
+        options: all others of ``hardneg mine``, with underscores: ``input``, ``split``,
+            ``target_false_negative_rate``, ``negatives``, ...
+
+    Raises:
+        HardnegError: anything that is wrong with the input or the options.
+    """
+    scratch = None
+    if output is None:
+        scratch = tempfile.TemporaryDirectory(prefix="hardneg-run-")
+        output = Path(scratch.name) / "run"
+    with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live:
+        given = {"corpus": corpus, "queries": queries, "qrels": qrels, "pairs": pairs}
+        files = {name: _files(value, name, live) for name, value in given.items()}
+        models = {
+            "bi_encoder": _bi_encoders(bi_encoder, live),
+            "cross_encoder": _model(cross_encoder, "cross_encoder", live),
+        }
+        config = _checked(MineConfig, {**options, **files, **models, "output": os.fspath(output)})
+        with _showing(config.work_folder) if progress else nullcontext():
+            driver.mine(config, list(beam_args))
+    return Run(config.output, scratch)
+
+
+def load_candidates(
+    run: Run | PathLike,
+    *,
+    columns: Sequence[str] | None = None,
+    verdict: str | Sequence[str] | None = None,
+    texts: bool = False,
+) -> pa.Table:
+    """Return a run's candidates with their signals, verdicts and reasons, sorted by query within each shard.
+
+    Args:
+        run: a run, or its folder.
+        columns: only these; default: all.
+        verdict: only these verdicts, of ``negative``, ``positive``, ``suspected_positive``, ``dropped``, ``unscored``.
+        texts: add the columns ``query`` and ``passage``.
+
+    Raises:
+        HardnegError: no finished run, an unknown column or verdict.
+    """
+    folder = run.folder if isinstance(run, Run) else os.fspath(run)
+    read_manifest(folder)
+    wanted = [verdict] if isinstance(verdict, str) else list(verdict or ())
+    if unknown := [each for each in wanted if each not in set(Verdict)]:
+        raise HardnegError(f"There is no verdict {unknown[0]!r}: use one of {', '.join(Verdict)}.")
+    parts = []
+    for path in shards(folder, "candidates"):
+        table = read_shard(path)
+        parts.append(table.filter(pc.is_in(table["verdict"], value_set=pa.array(wanted))) if wanted else table)
+    if not parts:
+        raise HardnegError(f"{folder} has no candidates/: give a whole run.")
+    table = pa.concat_tables(parts, promote_options="default")
+    if missing := [name for name in columns or () if name not in table.column_names]:
+        raise HardnegError(f"candidates/ has no column {missing[0]!r}: it has {', '.join(table.column_names)}.")
+    kept = table.select(columns) if columns is not None else table
+    for kind, name in (("queries", "query"), ("passages", "passage")) if texts else ():
+        ids = table[f"{name}_id"].to_pylist()
+        found = texts_of(folder, kind, f"{name}_id", list(dict.fromkeys(ids)))
+        kept = kept.append_column(name, pa.array([found.get(each) for each in ids], pa.string()))
+    return kept
+
+
+def audit(data: Run | PathLike | Sequence[PathLike] | TableLike, **options: Any) -> AuditReport:
+    """Check a set of training data, ours or another tool's; ``hardneg audit`` as a function.
+
+    Args:
+        data: a run, a folder, files, or a live table of triplets, n-tuples or lists.
+        options: those of ``hardneg audit``, with underscores.
+
+    Raises:
+        HardnegError: something given is not there or can't be read, or the set has no row.
+    """
+    checked = _checked(AuditOptions, options)
+    with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live:
+        paths = [data.folder] if isinstance(data, Run) else _files(data, "data", live)
+        return auditing.audit(paths, checked)
+
+
+def _checked(kind: type[Options], options: Mapping[str, Any]) -> Options:
+    """Return options that hold; what is not given, or None, stays at its default."""
+    try:
+        return kind.model_validate({name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        raise HardnegError(problems_of(error)) from None
+
+
+def _files(value: Any, name: str, folder: str) -> list[str]:
+    """Return the paths that are given, or that of a table that is given, which is written."""
+    if isinstance(value, (str, os.PathLike)):
+        return [os.fspath(value)]
+    if isinstance(value, Sequence) and all(isinstance(each, (str, os.PathLike)) for each in value):
+        return [os.fspath(each) for each in value]
+    path = os.path.join(folder, f"{name}.parquet")
+    pq.write_table(_table(value, name), path)
+    return [path]
+
+
+def _table(value: Any, name: str) -> pa.Table:
+    try:
+        if isinstance(value, pa.Table):
+            return value
+        if isinstance(value, Mapping):
+            return pa.table({str(column): pa.array(rows) for column, rows in value.items()})
+        if hasattr(value, "with_format"):  # datasets.Dataset, with its selections
+            return value.with_format("arrow")[:]
+        if hasattr(value, "to_records"):  # pandas.DataFrame
+            return pa.Table.from_pandas(value, preserve_index=False)
+        return pa.Table.from_pylist([dict(row) for row in value])
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise HardnegError(
+            f"{name} is no table ({error}): give paths, a datasets.Dataset, a pyarrow.Table, a pandas.DataFrame, a "
+            "mapping of columns or a list of rows."
+        ) from None
+
+
+def _bi_encoders(given: Any, folder: str) -> list[str]:
+    if isinstance(given, str) or not isinstance(given, (Mapping, Sequence)):
+        return [_model(given, "bi_encoder", folder)]
+    if isinstance(given, Mapping):
+        return [f"{name}={_model(model, f'bi_encoder_{name}', folder)}" for name, model in given.items()]
+    return [_model(each, "bi_encoder", folder) for each in given]
+
+
+def _model(given: Any, name: str, folder: str) -> str:
+    """Return a model's name, or the folder that a live one is saved in."""
+    if isinstance(given, (str, os.PathLike)):
+        return os.fspath(given)
+    if not hasattr(given, "save_pretrained"):
+        raise HardnegError(
+            f"{name} is a {type(given).__name__}: give a name, a folder, or a model of sentence-transformers."
+        )
+    path = os.path.join(folder, name)
+    given.save_pretrained(path)
+    return path
+
+
+@contextmanager
+def _showing(work: str) -> Iterator[None]:
+    from rich.console import Console
+
+    from hardneg.pipelines.display import watching
+
+    with watching(work, Console(stderr=True)):
+        yield
