@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from training_value_arms import Arm, Kind, Training, make_arm, read_training
 from training_value_fit import Budget, evaluate, fine_tune, load
 from training_value_table import table
@@ -133,7 +132,6 @@ def work_through(setting: Setting, data: Path, work: Path, results: Path, only: 
     ]
     if not due:
         return
-    torch.set_num_threads(os.cpu_count() or 1)
     training = read_training(data / setting.collection, setting.split, setting.queries, setting.bi_encoder, work)
     for kind, seed in due:
         print(f"{setting.collection}: {kind.value}, seed {seed}", flush=True)

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     RANDOM = "random"
     GIST = "gist"
     NO_DUPLICATES = "no-duplicates"
+    HARDNEG_NO_DUPLICATES = "hardneg-no-duplicates"
     DISTILLED = "distilled"
 
 
@@ -141,6 +142,8 @@ def make_arm(kind: Kind, training: Training, seed: int) -> Arm:
             return _timed(kind, lambda: _peer(training, reranked=True))
         case Kind.HARDNEG:
             return Arm(kind, _hardneg(training).select_columns(["anchor", "positive", "negative"]))
+        case Kind.HARDNEG_NO_DUPLICATES:
+            return Arm(kind, _hardneg(training).select_columns(["anchor", "positive", "negative"]), no_duplicates=True)
         case Kind.DISTILLED:
             return Arm(kind, _hardneg(training, scores=True), loss="margin-mse")
 

@@ -10,13 +10,15 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.training_args import BatchSamplers
+from sentence_transformers.util import pairwise_cos_sim
 
-from hardneg.transforms.model_files import ModelSpec, find_model
+from hardneg.transforms.model_files import ModelSpec, default_dtype, find_model
 
 if TYPE_CHECKING:
     from training_value_arms import Arm
 
 CUTOFF = 10
+SCALE = 20.0  # of cosines, as in MultipleNegativesRankingLoss
 MISSED = "."  # in place of a rank: not among the first ten
 _RANKS = "123456789a"
 
@@ -47,7 +49,8 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
     if arm.loss == "gist":
         loss = losses.CachedGISTEmbedLoss(model, load(guide), mini_batch_size=budget.batch_size)
     else:
-        loss = {"mnrl": losses.MultipleNegativesRankingLoss, "margin-mse": losses.MarginMSELoss}[arm.loss](model)
+        made = {"mnrl": losses.MultipleNegativesRankingLoss, "margin-mse": _margin_mse}
+        loss = made[arm.loss](model)
     assert arm.rows is not None
     steps = -(-len(arm.rows) // budget.batch_size) * budget.epochs
     sampler = BatchSamplers.NO_DUPLICATES if arm.no_duplicates else BatchSamplers.BATCH_SAMPLER
@@ -60,6 +63,7 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
             per_device_train_batch_size=budget.batch_size,
             learning_rate=budget.learning_rate,
             warmup_steps=max(1, steps // 10),
+            bf16=default_dtype(model.device.type) == "bfloat16",
             batch_sampler=sampler,
             prompts={column: prompts[column] for column in arm.rows.column_names if prompts.get(column)} or None,
             seed=seed,
@@ -71,6 +75,11 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
         )
         SentenceTransformerTrainer(model=model, args=arguments, train_dataset=arm.rows, loss=loss).train()
     model.max_seq_length = own_limit
+
+
+def _margin_mse(model: SentenceTransformer) -> losses.MarginMSELoss:
+    """Return the loss on scaled cosines: logits differ by ten and more, which plain cosines could not follow."""
+    return losses.MarginMSELoss(model, similarity_fct=lambda one, other: SCALE * pairwise_cos_sim(one, other))
 
 
 def _prompt(model: SentenceTransformer, *names: str) -> str:

@@ -20,6 +20,7 @@ TITLES = {
     "hardneg": "**+ hardneg**",
     "gist": "the bi-encoder's first, CachedGISTEmbedLoss",
     "no-duplicates": "the bi-encoder's first, BatchSamplers.NO_DUPLICATES",
+    "hardneg-no-duplicates": "hardneg's, BatchSamplers.NO_DUPLICATES, as the README trains",
     "distilled": "hardneg's, MarginMSELoss from its logits",
 }
 OURS = "hardneg"

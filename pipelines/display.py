@@ -88,11 +88,11 @@ class TrainingDisplay:
     def step(self, done: int, of: int) -> None:
         """Tell how many steps are done; those that a former start had done say nothing of the time to come."""
         if self._first is None:
-            self._first, self._start_of_steps = done - 1, time.monotonic()
+            self._first, self._start_of_steps = done, time.monotonic()
             self._bar.start()
         self._bar.update(self._task, completed=done, total=of)
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._said >= 2 * _PLAIN_EVERY:
+        if not self._console.is_terminal and now - self._said >= 2 * _PLAIN_EVERY and done > self._first:
             self._said = now
             left = (now - self._start_of_steps) / (done - self._first) * (of - done)
             self.note(f"step {done:,} of {of:,}, about {left / 60:,.0f} minutes left")
