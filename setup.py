@@ -22,7 +22,7 @@ setup(
         "hardneg.pipelines": "pipelines",
         "hardneg.transforms": "transforms",
     },
-    package_data={"hardneg": ["py.typed"]},
+    package_data={"hardneg": ["py.typed"], "hardneg.pipelines": ["report_page.html"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "sentence-transformers>=5.2,<7",
@@ -36,6 +36,8 @@ setup(
         "pydantic>=2.10,<3",
         "cyclopts>=4,<6",
         "rich>=13",
+        "matplotlib>=3.10,<4",
+        "jinja2>=3.1,<4",
         "safetensors>=0.5",
     ],
     extras_require={

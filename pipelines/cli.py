@@ -298,14 +298,25 @@ def _report_run(
     /,
     *,
     json_file: Annotated[str | None, Parameter(name="--json", help="Write all of it to this file, too.")] = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        Parameter(
+            name="--why",
+            allow_leading_hyphen=True,
+            help="QUERY PASSAGE, each an id or else the exact text: print what became of this pair, and why, instead.",
+        ),
+    ] = None,
     config: Annotated[ReportOptions, Parameter(name="*")] = REPORT_DEFAULTS,
 ) -> int:
-    """Report what a finished run kept, and what it would keep at other targets and thresholds."""
+    """Report what a finished run kept, and what it would keep at other targets; writes RUN/report.html again."""
     from hardneg.pipelines import report_tables
     from hardneg.pipelines.json_files import write_json
     from hardneg.pipelines.report import report
+    from hardneg.pipelines.report_html import write_report
     from hardneg.pipelines.tables import denoising_line
 
+    if pair:
+        return _why(folder, *pair)
     found = report(folder, config)
     _output.print(report_tables.mined_line(found))
     if line := denoising_line(found.promised):
@@ -323,6 +334,21 @@ def _report_run(
         _output.print(note, markup=False)
     if json_file:
         write_json(json_file, found)
+    try:
+        _output.print(f"All of it as a page: {write_report(found)}", markup=False)
+    except HardnegError as error:
+        _log.print(f"No page was written: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _why(folder: str, query: str, passage: str) -> int:
+    from hardneg.pipelines.why import why
+    from hardneg.pipelines.why_table import why_table
+
+    for place, answer in enumerate(why(folder, query, passage)):
+        if place:
+            _output.print()
+        _output.print(why_table(answer))
     return 0
 
 

@@ -27,9 +27,11 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.config import MineConfig
 from hardneg.pipelines.export import export
 from hardneg.pipelines.mine import SUMMARY, build
-from hardneg.pipelines.options import ExportOptions
+from hardneg.pipelines.options import REPORT_DEFAULTS, ExportOptions
 from hardneg.pipelines.plan import Plan
 from hardneg.pipelines.remine import build_from_run, check_nothing_missing, stored_manifest
+from hardneg.pipelines.report import report
+from hardneg.pipelines.report_html import REPORT, write_report
 from hardneg.transforms import storage
 from hardneg.transforms.denoising import Denoising
 from hardneg.transforms.exporting import FIXED, FORMATS
@@ -326,7 +328,7 @@ def _clear(output: str) -> None:
     The manifest goes first, so that what is left does not look finished; other files are not ours to delete.
     """
     if not storage.is_local(output):
-        for pattern in (MANIFEST, CARD, JUDGE, *(f"{table}/**" for table in (*TABLES, *FORMATS))):
+        for pattern in (MANIFEST, CARD, JUDGE, REPORT, *(f"{table}/**" for table in (*TABLES, *FORMATS))):
             storage.delete_files(storage.join(output, pattern))
 
 
@@ -339,8 +341,28 @@ def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
         _clear(plan.config.output)
         run_graph(plan, options, build_from_run if config.from_run else build)
         manifest = publish(plan, time.perf_counter() - start)
-    _export(config)
+    # The run is there, whatever becomes of what is made from it.
+    failed = []
+    for finish in (_export, _report):
+        try:
+            finish(config)
+        except HardnegError as error:
+            failed.append(str(error))
+    if failed:
+        raise HardnegError(" ".join(failed))
     return manifest
+
+
+def _report(config: MineConfig) -> None:
+    """Write the page of the published output, as ``hardneg report`` does."""
+    output = config.output
+    try:
+        write_report(report(output, REPORT_DEFAULTS))
+    except (HardnegError, OSError) as error:
+        raise HardnegError(
+            f"The run in {output} is finished, but its report.html was not written: {str(error).removesuffix('.')}; "
+            f"`hardneg report {output}` makes it again."
+        ) from None
 
 
 def _export(config: MineConfig) -> None:

@@ -37,7 +37,7 @@ from hardneg.transforms.segments import open_segment
 from hardneg.transforms.stored_runs import numbered, shard_count
 from hardneg.transforms.writing import Shard
 
-_FILES = (MANIFEST, CARD, "judge.json")
+_FILES = (MANIFEST, CARD, "judge.json", "report.html")
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def report(run: str, options: ReportOptions) -> Report:
     """
     manifest = read_manifest(run)
     denoising = read_judge(run)
-    config = _config_of(run, manifest)
+    config = config_of(run, manifest)
     policy = without_thresholds(config.policy)
     whole, sample, queries = _read(run, config, policy, denoising)
     targets, leak_rates, sigmoids = map(_ascending, (options.targets, options.leak_rates, options.sigmoids))
@@ -151,8 +151,12 @@ def read_judge(run: str) -> Denoising:
     return Denoising.from_json(data.decode("utf-8", "replace"), path)
 
 
-def _config_of(run: str, manifest: dict[str, Any]) -> MineConfig:
-    """Return the run's options; folders play no part."""
+def config_of(run: str, manifest: dict[str, Any]) -> MineConfig:
+    """Return the run's options; folders play no part.
+
+    Raises:
+        HardnegError: they are of another version.
+    """
     aside = {"output": "report", "work": None, "from_run": None, "score_missing": False}
     try:
         return MineConfig.model_validate({**manifest["options"], **aside})
@@ -235,22 +239,20 @@ def _sample(
     run: str, config: MineConfig, policy: Policy, queries: dict[int, pa.Table], candidates: dict[int, pa.Table]
 ) -> Sample:
     """Bring the calibration sample into the shape that calibration takes it in."""
-    parts, shards = [], shard_count(run)
+    shards = shard_count(run)
     with tempfile.TemporaryDirectory(prefix="hardneg-report-", ignore_cleanup_errors=True) as work:
         referred = [table["passage_id"].unique() for table in candidates.values()]
         built = _build_segments(run, work, pa.chunked_array([_NO_IDS, *referred]).unique())
         job = Job(work, tuple(config.sources), policy, None, _held_out(candidates), None)
-        for number, table in sorted(queries.items()):
-            own = candidates.get(number)
-            placed = place_candidates(own, work, shards, built) if own is not None else None
-            block = stored_block(table, placed, config.sources)
-            everything = np.ones(len(table), dtype=np.bool_)
-            done = sample_block(block, job, Target("combined"), everything, job.texts_of(block), None)
-            parts.append(_with_ranks(done.rows, table["query_id"], done.block.candidates))
-    rows = pa.concat_tables(parts).sort_by([("query_id", "ascending"), ("passage_id", "ascending")]).combine_chunks()
-    return Sample(
-        rows, sorted(identifier for table in queries.values() for identifier in table["query_id"].to_pylist())
-    )
+        # One block of all shards: each text is looked at once, however many queries found it.
+        placed = [place_candidates(own, work, shards, built) for _, own in sorted(candidates.items())]
+        table = pa.concat_tables([each for _, each in sorted(queries.items())]).sort_by("query_id").combine_chunks()
+        block = stored_block(table, pa.concat_tables(placed) if placed else None, config.sources)
+        everything = np.ones(len(table), dtype=np.bool_)
+        done = sample_block(block, job, Target("combined"), everything, job.texts_of(block), None)
+        rows = _with_ranks(done.rows, table["query_id"], done.block.candidates)
+    rows = rows.sort_by([("query_id", "ascending"), ("passage_id", "ascending")]).combine_chunks()
+    return Sample(rows, table["query_id"].to_pylist())
 
 
 def _with_ranks(rows: pa.Table, query_ids: pa.ChunkedArray, candidates: pa.Table) -> pa.Table:

@@ -43,11 +43,12 @@ def _outcome_table(rows: list[Outcome], found: Report) -> Table:
         *("", "below", f"all {found.negatives},\nnone", "mined", "yield", "simi-\nlarity", "fused\nrank"),
         *("false:\nexpected", "at\nmost", "status", "gamma\nup to", "leak\nrate"),
     )
-    cells = [_outcome_cells(each) for each in rows]
+    cells = [outcome_cells(each) for each in rows]
     return _grid(headings, cells, ("status",), f"By {KIND_TITLES[rows[0].kind]}", gap=1)
 
 
-def _outcome_cells(each: Outcome) -> list[str]:
+def outcome_cells(each: Outcome) -> list[str]:
+    """Return a target or threshold, what it keeps, and its rates, in the order of the table's columns."""
     kept = each.kept
     threshold = _NONE if each.threshold is None else f"{each.threshold:.3g}"
     if each.scale == "sigmoid" and each.kind != "sigmoid":
@@ -57,13 +58,13 @@ def _outcome_cells(each: Outcome) -> list[str]:
         figures = [
             f"{kept.queries_full:,}, {kept.queries_none:,}",
             f"{kept.mined:,}",
-            _share(kept.yielded),
-            _number(kept.similarity, 3),
-            _number(kept.fused_rank, 1),
+            share(kept.yielded),
+            number(kept.similarity, 3),
+            number(kept.fused_rank, 1),
         ]
-    rates = [_share(each.expected_rate), _share(each.upper_bound)]
-    largest = _number(each.largest_gamma, 2)
-    return [f"{each.value:g}", threshold, *figures, *rates, each.status, largest, _share(each.leak_rate)]
+    rates = [share(each.expected_rate), share(each.upper_bound)]
+    largest = number(each.largest_gamma, 2)
+    return [f"{each.value:g}", threshold, *figures, *rates, each.status, largest, share(each.leak_rate)]
 
 
 def sample_line(found: Report) -> Text:
@@ -94,8 +95,8 @@ def mined_line(found: Report) -> Text:
     """Return what the run itself kept."""
     mined = found.mined
     return Text(
-        f"{mined.mined:,} negatives of {mined.queries:,} queries mined: yield {_share(mined.yielded)}, mean similarity "
-        f"{_number(mined.similarity, 3)}, mean fused rank {_number(mined.fused_rank, 1)}; {mined.queries_full:,} "
+        f"{mined.mined:,} negatives of {mined.queries:,} queries mined: yield {share(mined.yielded)}, mean similarity "
+        f"{number(mined.similarity, 3)}, mean fused rank {number(mined.fused_rank, 1)}; {mined.queries_full:,} "
         f"queries have all {found.negatives}, {mined.queries_none:,} none."
     )
 
@@ -117,8 +118,8 @@ def source_table(found: Report) -> Table:
     cells = []
     for name, counts in found.sources.items():
         shares = [f"{counts[group]:,}{_of(counts[group], found.groups[group])}" for group in GROUPS]
-        cells.append([name, *shares, _number(counts["similarity_of_mined"], 3)])
-    cells.append(["all", *(f"{found.groups[group]:,}" for group in GROUPS), _number(found.mined.similarity, 3)])
+        cells.append([name, *shares, number(counts["similarity_of_mined"], 3)])
+    cells.append(["all", *(f"{found.groups[group]:,}" for group in GROUPS), number(found.mined.similarity, 3)])
     return _grid(headings, cells, ("found by",))
 
 
@@ -169,11 +170,13 @@ def _grid(
     return table
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """Return a share as per cent."""
     return _NONE if value is None else f"{value:.1%}"
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
+    """Return a number with so many digits after the point."""
     return _NONE if value is None else f"{value:.{digits}f}"
 
 

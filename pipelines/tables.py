@@ -51,6 +51,12 @@ def judge_table(denoising: Denoising) -> Table:
 
 def denoising_line(denoising: dict[str, Any]) -> Text | None:
     """Return what is promised of the negatives: always the status, and yield and hardness beside it."""
+    text = denoising_text(denoising)
+    return None if text is None else Text(text, style="yellow" if denoising["status"] == "unsupported" else "")
+
+
+def denoising_text(denoising: dict[str, Any]) -> str | None:
+    """Return the same without a style; None where nothing is promised."""
     if denoising.get("status") is None:
         return None
     figures, status, text = denoising["figures"], denoising["status"], denoising["reason"]
@@ -62,7 +68,7 @@ def denoising_line(denoising: dict[str, Any]) -> Text | None:
             f"; in the sample of {denoising['sample']['queries']:,} queries: yield {figures['yield']:.1%}, hardness "
             f"{figures['hardness']:.3f}"
         )
-    return Text(text + ".", style="yellow" if status == "unsupported" else "")
+    return text + "."
 
 
 def figure_table(evaluation: Evaluation) -> Table:

@@ -50,6 +50,7 @@ def test_a_run_in_an_object_store(bucket: str, animals: Path, mine: Callable[...
         shard["name"]: shard["sha256"] for shard in manifest["shards"]
     }
     assert json.loads(files["manifest.json"]) == manifest
+    assert files["report.html"].startswith(b"<!DOCTYPE html>")
     others = {path for path in FILES if not path.startswith(("bucket://in/", "bucket://out/mined/"))}
     assert others == set(), "the work folder is deleted"
     assert not Path("bucket:").exists(), "nothing is written to a local folder of that name"
@@ -70,7 +71,7 @@ def test_a_run_in_an_object_store(bucket: str, animals: Path, mine: Callable[...
 def test_a_run_that_fails_leaves_no_manifest(bucket: str) -> None:
     """What an earlier run finished is not left half overwritten under its manifest."""
     config = MineConfig(input=bucket, output="bucket://out/mined", **OPTIONS, overwrite=True)
-    for name in ("manifest.json", "README.md", "triplets/part-00000-of-00008.parquet"):
+    for name in ("manifest.json", "README.md", "report.html", "triplets/part-00000-of-00008.parquet"):
         FILES[f"bucket://out/mined/{name}"] = (b"old", 1.0)
     FILES["bucket://in/corpus.jsonl"] = (FILES["bucket://in/corpus.jsonl"][0] + b"not json\n", 2.0)
     with pytest.raises(HardnegError, match=r"corpus\.jsonl: 1 of 43 rows were rejected"):

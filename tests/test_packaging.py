@@ -119,7 +119,8 @@ def test_wheel_installs_one_top_level_name(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"hardneg", f"hardneg-{hardneg.__version__}.dist-info"}
     expected = {f"hardneg/{path.name}" for path in (ROOT / "hardneg").glob("*.py")} | {"hardneg/py.typed"}
     for folder in ("pipelines", "transforms"):
-        expected |= {f"hardneg/{folder}/{path.name}" for path in (ROOT / folder).glob("*.py")}
+        for pattern in ("*.py", "*.html"):
+            expected |= {f"hardneg/{folder}/{path.name}" for path in (ROOT / folder).glob(pattern)}
     assert expected <= set(names)
     assert len(names) == len(set(names))
 
