@@ -156,6 +156,7 @@ def show(output: Path, console: Console) -> None:
         "suspect_pairs": "pairs for a person to look at: is this passage relevant?",
         "queries": "the queries' texts",
         "passages": "the passages' texts",
+        "report.html": "a page to look at: what was kept, what was not, and why",
         "judge.json": "the judge and its threshold, for version control and --judge-file",
         "manifest.json": "options, versions, counts, seconds, checksums",
         "README.md": "the data set's card",
