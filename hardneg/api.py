@@ -181,6 +181,8 @@ def audit(data: Run | PathLike | Sequence[PathLike] | TableLike, **options: Any)
     checked = _checked(AuditOptions, options)
     with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live:
         paths = [data.folder] if isinstance(data, Run) else _files(data, "data", live)
+        if not paths:
+            raise HardnegError("There is nothing to audit: give a run, a folder, files or a table.")
         return auditing.audit(paths, checked)
 
 
@@ -193,7 +195,9 @@ def _checked(kind: type[Options], options: Mapping[str, Any]) -> Options:
 
 
 def _files(value: Any, name: str, folder: str) -> list[str]:
-    """Return the paths that are given, or that of a table that is given, which is written."""
+    """Return the paths that are given, or that of a table that is given, which is written; None is nothing given."""
+    if value is None:
+        return []
     if isinstance(value, (str, os.PathLike)):
         return [os.fspath(value)]
     if isinstance(value, Sequence) and all(isinstance(each, (str, os.PathLike)) for each in value):
