@@ -51,7 +51,7 @@ class Arm:
     """One training set, and how it is trained on.
 
     Attributes:
-        rows: (anchor, positive[, negative[, label]]); None: the model stays as it is.
+        rows: (anchor, positive[, negative[, scores]]); None: the model stays as it is.
         loss: ``mnrl`` (MultipleNegativesRankingLoss), ``gist`` or ``margin-mse``.
         seconds: what finding the negatives took; 0 where they were found before.
     """
@@ -214,5 +214,4 @@ def _hardneg(training: Training, scores: bool = False) -> Dataset:
         if code := hardneg(["export", training.run, *options]):
             raise SystemExit(f"exporting {training.run} ended with code {code}")
     files = [str(path) for path in sorted(Path(output).rglob("*.parquet"))]
-    rows = load_dataset("parquet", data_files=files, split="train", cache_dir=str(training.work / "cache"))
-    return rows.rename_column("score", "label") if scores else rows
+    return load_dataset("parquet", data_files=files, split="train", cache_dir=str(training.work / "cache"))

@@ -64,6 +64,7 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
             learning_rate=budget.learning_rate,
             warmup_steps=max(1, steps // 10),
             bf16=default_dtype(model.device.type) == "bfloat16",
+            use_cpu=model.device.type == "cpu",
             batch_sampler=sampler,
             prompts={column: prompts[column] for column in arm.rows.column_names if prompts.get(column)} or None,
             seed=seed,
