@@ -20,12 +20,14 @@ from hardneg.pipelines.train_options import TrainOptions
 from hardneg.transforms import storage
 from hardneg.transforms.judge_card import card
 from hardneg.transforms.judge_training import Trained, TrainingPlan, Watcher, train
-from hardneg.transforms.model_files import find_model
+from hardneg.transforms.model_files import find_model, has_head
 from hardneg.transforms.scored_pairs import read_scored_pairs
 from hardneg.transforms.text import text_digest
 from hardneg.transforms.training_digests import pair_digests, write_digests
 from hardneg.transforms.training_pairs import TrainingData, pairs_of_run, pairs_of_tables
 
+# A trained cross-encoder is set back by a rate at which a new head learns.
+TRAINED_RATE, NEW_HEAD_RATE = 2e-5, 5e-5
 OPTIONS = "options.json"
 _FREE = ("work", "overwrite", "device")  # options that may change between a kill and going on
 
@@ -44,7 +46,7 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
     if not storage.is_local(options.output) or not storage.is_local(options.work_folder):
         raise HardnegError("--output and --work of a training must be local folders; copy the model afterwards.")
     _check_installed()
-    find_model(options.base_spec)
+    new_head = not has_head(find_model(options.base_spec))
     scored = read_scored_pairs(options.scored_pairs)
     with _explaining_disks(output, work):
         _take_up(options, work)
@@ -52,20 +54,20 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
         config = MineConfig.model_validate(options.mining(str(work / "run")))
         with watcher.mining(config.work_folder):
             driver.mine(config, beam_args)
-    data = _data(options, scored, str(work / "run"))
+    data = _data(options, scored, str(work / "run"), new_head)
     watcher.note(f"{data.pairs:,} pairs to learn from; {len(data.held_out):,} queries held out")
     plan = TrainingPlan(
         base=options.base_spec,
         folder=work / "checkpoints",
         batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
+        learning_rate=options.learning_rate or (NEW_HEAD_RATE if new_head else TRAINED_RATE),
         evaluations=options.evaluations,
         patience=options.patience,
         seed=options.seed,
     )
     with _explaining_disks(output, work):
         trained = train(plan, data, watcher)
-        _write(options, trained, data, work / "model")
+        _write(options, plan, trained, data, work / "model")
         _publish(work / "model", output)
     shutil.rmtree(work, ignore_errors=True)
     return trained
@@ -117,10 +119,10 @@ def _take_up(options: TrainOptions, work: Path) -> None:
     stored.write_text(wanted, encoding="utf-8")
 
 
-def _data(options: TrainOptions, scored: list[pa.Table], run: str) -> TrainingData:
+def _data(options: TrainOptions, scored: list[pa.Table], run: str, new_head: bool) -> TrainingData:
     parts = []
     if options.mines:
-        parts.append(pairs_of_run(run, options.rounds, options.negatives, options.held_out))
+        parts.append(pairs_of_run(run, options.rounds, options.negatives, options.held_out, unrelated=new_head))
     if scored:
         parts.append(pairs_of_tables(scored, options.held_out))
     data = TrainingData(
@@ -136,7 +138,7 @@ def _data(options: TrainOptions, scored: list[pa.Table], run: str) -> TrainingDa
     return data
 
 
-def _write(options: TrainOptions, trained: Trained, data: TrainingData, folder: Path) -> None:
+def _write(options: TrainOptions, plan: TrainingPlan, trained: Trained, data: TrainingData, folder: Path) -> None:
     """Write the model in float16, half the size, with its card and the digests of its training pairs."""
     shutil.rmtree(folder, ignore_errors=True)
     trained.model.half().save_pretrained(folder)
@@ -144,7 +146,7 @@ def _write(options: TrainOptions, trained: Trained, data: TrainingData, folder: 
     backend.no_truncation()
     backend.no_padding()
     trained.tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(card(options.model_dump(), trained, data), encoding="utf-8")
+    (folder / "README.md").write_text(card(options.model_dump(), plan, trained, data), encoding="utf-8")
     table = pa.concat_tables(data.rounds)
     texts = {text: text_digest(text) for name in ("query", "passage") for text in table[name].unique().to_pylist()}
     pairs = zip(table["query"].to_pylist(), table["passage"].to_pylist(), strict=True)

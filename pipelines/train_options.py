@@ -22,9 +22,7 @@ class TrainOptions(LayoutOptions):
 
     # Negatives
     bi_encoder: str = Field(BUNDLED, description="Finds negatives, beside BM25: a model that reads the language.")
-    rounds: int = Field(
-        3, ge=1, description="How often each positive is learned: first beside unrelated passages, then harder ones."
-    )
+    rounds: int = Field(3, ge=1, description="How often each positive is learned, beside harder negatives each time.")
     negatives: int = Field(2, ge=1, description="Negatives that go with a query in each round, new ones each time.")
     target_false_negative_rate: float = Field(
         0.1,
@@ -40,7 +38,9 @@ class TrainOptions(LayoutOptions):
     )
     max_length: int = Field(256, ge=16, description="Tokens a pair is cut to in training. Less is faster.")
     batch_size: int = Field(32, ge=8, multiple_of=8, description="Pairs a step, a multiple of 8.")
-    learning_rate: float = Field(5e-5, gt=0, description="The peak.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="The peak; default: 2e-5, or 5e-5 for a base that is no cross-encoder yet."
+    )
     held_out: int = Field(100, ge=1, description="Queries to judge the model by, in none of the training's pairs.")
     evaluations: int = Field(8, ge=1, description="How often it is judged by them; each time leaves a checkpoint.")
     patience: int = Field(4, ge=1, description="Stop after so many evaluations in a row without a better one.")
@@ -91,6 +91,6 @@ class TrainOptions(LayoutOptions):
             "bi_encoder": [self.bi_encoder],
             "judge": judge,
             "target_false_negative_rate": self.target_false_negative_rate,
-            "negatives": max(1, self.negatives * (self.rounds - 1)),
+            "negatives": self.negatives * self.rounds,
             "output": run,
         }

@@ -29,6 +29,7 @@ from hardneg.transforms.model_files import (
     describe_model,
     file_sha256,
     find_model,
+    has_head,
     token_limit,
     unknown_share,
 )
@@ -354,3 +355,12 @@ def test_saved_tokenizers_are_whole(tmp_path: Path) -> None:
     """The helper of these tests saves what it says, so that 'no words' above means what it says."""
     save_tokenizer(tmp_path)
     assert len(AutoTokenizer.from_pretrained(tmp_path)) > 30_000
+
+
+def test_a_cross_encoder_is_told_from_a_bare_encoder(tmp_path: Path) -> None:
+    assert has_head(save_tiny(tmp_path / "head"))
+    assert not has_head(save_tiny(tmp_path / "bare", head=False))
+    assert has_head(find_model(ModelSpec("cross-encoder", "bundled")))
+    assert not has_head(find_model(ModelSpec("bi-encoder", "bundled")))
+    (tmp_path / "modules only").mkdir()
+    assert has_head(tmp_path / "modules only")

@@ -153,6 +153,7 @@ def test_the_bundled_model_learns_from_a_collection_and_calibration_knows_it(
     assert "as retrieved" in out
     card = (model / "README.md").read_text(encoding="utf-8")
     assert "| by this model |" in card
+    assert "peak learning rate 2e-05" in card, "the base is trained already"
     assert str(animals) in card
     assert json.loads((model / "config.json").read_text())["dtype"] == "float16"
     assert {path.suffix for path in model.iterdir()} == {".md", ".json", ".safetensors", ".npy"}

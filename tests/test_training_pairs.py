@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_held_out_queries_are_in_no_pair(run: Path) -> None:
-    data = pairs_of_run(str(run), ROUNDS, NEGATIVES, HELD_OUT)
+    data = pairs_of_run(str(run), ROUNDS, NEGATIVES, HELD_OUT, unrelated=False)
     learned = {normalise(query) for table in data.rounds for query in table["query"].to_pylist()}
     held_out = {normalise(each.query) for each in data.held_out}
     assert not learned & held_out
@@ -56,26 +56,48 @@ def test_held_out_queries_are_in_no_pair(run: Path) -> None:
         assert len(each.documents) == 13
 
 
-def test_rounds_begin_with_what_was_not_found_and_grow_harder(run: Path) -> None:
-    data = pairs_of_run(str(run), ROUNDS, NEGATIVES, HELD_OUT)
-    assert [table.schema for table in data.rounds] == [PAIRS] * ROUNDS
-    ranks: dict[str, dict[int, list[int]]] = {}
-    for number, table in enumerate(data.rounds):
+def _ranks(run: Path, rounds: int, unrelated: bool) -> list[dict[str, list[int]]]:
+    """Return each round's ranks of negatives, by query."""
+    data = pairs_of_run(str(run), rounds, NEGATIVES, HELD_OUT, unrelated)
+    assert [table.schema for table in data.rounds] == [PAIRS] * rounds
+    found: list[dict[str, list[int]]] = []
+    for table in data.rounds:
+        found.append({})
         for row in table.to_pylist():
             place = int(row["query"].split()[-1].rstrip("?"))
             rank = (int(row["passage"].split()[-1].rstrip(".")) - place) % 40 + 1
             assert row["score"] == (1.0 if rank == 1 else 0.0)
             if row["score"] == 0.0:
-                ranks.setdefault(row["query"], {}).setdefault(number, []).append(rank)
-    for of_query in ranks.values():
-        assert all(rank > 13 for rank in of_query[0]), "not found for the query"
-        assert of_query[1] == [6, 7]
-        assert of_query[2] == [4, 5], "2 and 3 are suspected"
+                found[-1].setdefault(row["query"], []).append(rank)
+    return found
+
+
+def test_rounds_grow_harder(run: Path) -> None:
+    first, second, third = _ranks(run, ROUNDS, unrelated=False)
+    for query in first:
+        assert (first[query], second[query], third[query]) == ([8, 9], [6, 7], [4, 5]), "2 and 3 are suspected"
+
+
+def test_a_new_head_begins_with_what_was_not_found(run: Path) -> None:
+    first, second, third = _ranks(run, ROUNDS, unrelated=True)
+    for query in first:
+        assert len(first[query]) == NEGATIVES
+        assert all(rank > 13 for rank in first[query]), "not found for the query"
+        assert (second[query], third[query]) == ([6, 7], [4, 5])
+
+
+def test_too_few_mined_negatives_are_filled_up(run: Path) -> None:
+    """Ten are mined; the first of six rounds would take the eleventh and twelfth."""
+    rounds = _ranks(run, 6, unrelated=False)
+    for query, ranks in rounds[0].items():
+        assert len(ranks) == NEGATIVES
+        assert all(rank > 13 for rank in ranks)
+        assert rounds[1][query] == [12, 13]
 
 
 def test_too_few_queries_is_said(run: Path) -> None:
     with pytest.raises(HardnegError, match="too few to learn from and to hold 50 out"):
-        pairs_of_run(str(run), ROUNDS, NEGATIVES, 50)
+        pairs_of_run(str(run), ROUNDS, NEGATIVES, 50, unrelated=False)
 
 
 @given(

@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardneg import __version__
-from hardneg.transforms.judge_training import Trained
+from hardneg.transforms.judge_training import Trained, TrainingPlan
 from hardneg.transforms.training_pairs import TrainingData
 
 _INPUTS = ("input", "split", "corpus", "queries", "qrels", "pairs", "scored_pairs")
 
 
-def card(options: Mapping[str, Any], trained: Trained, data: TrainingData) -> str:
+def card(options: Mapping[str, Any], plan: TrainingPlan, trained: Trained, data: TrainingData) -> str:
     """Return the README.md of a model's folder.
 
     Args:
-        options: of the training.
+        options: of the command.
+        plan: of the training.
         trained: the model and its figures.
         data: what it learned from.
     """
@@ -41,7 +42,7 @@ Reads a query and a passage and returns one raw logit: how relevant the passage 
 ## Training
 {inputs}
 
-{data.pairs:,} pairs of (query, passage, score from 0 to 1), learned in their order ({rounds}), with binary cross-entropy: batches of {options["batch_size"]}, peak learning rate {options["learning_rate"]:g}, pairs of at most {options["max_length"]} tokens, word embeddings frozen; {trained.steps:,} steps, of which the model is that of step {trained.best_step:,}. Where known positives were given, the negatives are hardneg's own: passages that were not found for the query, then mined ones, harder each round; what looks like an unlabelled positive was left out. `training_pairs.npy` has the digests of the pairs, so that a calibration on the same pairs can say so.
+{data.pairs:,} pairs of (query, passage, score from 0 to 1), learned in their order ({rounds}), with binary cross-entropy: batches of {plan.batch_size}, peak learning rate {plan.learning_rate:g}, pairs of at most {options["max_length"]} tokens, word embeddings frozen; {trained.steps:,} steps, of which the model is that of step {trained.best_step:,}. Where known positives were given, the negatives are hardneg's own, mined, harder each round; what looks like an unlabelled positive was left out. `training_pairs.npy` has the digests of the pairs, so that a calibration on the same pairs can say so.
 
 ## Figures
 {len(data.held_out):,} queries that are in none of the pairs, re-ranked among what was retrieved or scored for each; MRR@10:

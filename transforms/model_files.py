@@ -121,6 +121,16 @@ def find_model(spec: ModelSpec) -> Path:
     return folder
 
 
+def has_head(folder: Path) -> bool:
+    """Return whether a model's folder holds a cross-encoder, and not the bare encoder that one can be made from."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # only modules.json: sentence-transformers' own form; and what can't be read is told in loading
+    names = config.get("architectures") or [] if isinstance(config, dict) else []
+    return any(name.endswith("ForSequenceClassification") for name in names)
+
+
 def _looks_like_path(model: str) -> bool:
     name, _, _ = model.partition("@")  # a revision may hold slashes: org/name@refs/pr/1
     return model.startswith(("/", "./", "../", "~")) or name.count("/") > 1 or "\\" in model or not model

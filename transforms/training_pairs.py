@@ -61,17 +61,18 @@ class _Found:
     candidates: list[tuple[int, str]] = field(default_factory=list)
 
 
-def pairs_of_run(run: str, rounds: int, negatives: int, held_out: int) -> TrainingData:
+def pairs_of_run(run: str, rounds: int, negatives: int, held_out: int, unrelated: bool) -> TrainingData:
     """Return the training data that a mined run gives.
 
-    In the first round a query's negatives are passages that no retriever found for it; in each later one they are
-    mined, and harder than in the one before. What the run suspects to be an unlabelled positive is left out.
+    Each round's negatives are mined, and harder than those of the round before; where a query has too few, passages
+    that no retriever found for it take their place. What the run suspects to be an unlabelled positive is left out.
 
     Args:
         run: a finished run, judged without a cross-encoder.
         rounds: how often each positive is learned.
         negatives: how many go with a query's positives in each round.
         held_out: how many queries to keep for judging; those of the smallest text digests.
+        unrelated: whether the first round has passages only that no retriever found, for a model with a new head.
 
     Raises:
         HardnegError: the run has too few queries.
@@ -88,15 +89,15 @@ def pairs_of_run(run: str, rounds: int, negatives: int, held_out: int) -> Traini
             f"{len(found):,} queries with known positives are too few to learn from and to hold {held_out:,} out: give "
             "more data, or lower --held-out."
         )
+    depths: list[int | None] = [*range(0, negatives * rounds, negatives)][::-1]  # the last round takes the hardest
+    if unrelated:
+        depths = [None, *depths[1:]]
     tables = [
         pa.concat_tables(
             [PAIRS.empty_table()]
-            + [
-                _round(queries[query], found[query], passages, digests[query], number, rounds, negatives)
-                for query in kept
-            ]
+            + [_round(queries[query], found[query], passages, digests[query], depth, negatives) for query in kept]
         )
-        for number in range(rounds)
+        for depth in depths
     ]
     judged = [query for query in found if digests[query] in chosen]
     return TrainingData(tables, [_held_out(queries[query], found[query], passages) for query in sorted(judged)], True)
@@ -130,15 +131,17 @@ def _found(run: str) -> Iterator[tuple[str, _Found]]:
 
 
 def _round(
-    query: str, found: _Found, passages: Mapping[str, str], digest: int, number: int, rounds: int, wanted: int
+    query: str, found: _Found, passages: Mapping[str, str], digest: int, depth: int | None, wanted: int
 ) -> pa.Table:
-    """Return a query's pairs of one round: its positives, as many as negatives at most, and the negatives."""
+    """Return a query's pairs of one round: its positives, as many as negatives at most, and the negatives.
+
+    Args:
+        depth: how many harder mined negatives other rounds have; None for unrelated passages.
+    """
     positives = [passages[passage] for passage in found.positives[:wanted]]
-    if number == 0:
-        negatives = _unrelated(found, passages, digest, wanted)
-    else:
-        start = wanted * (rounds - 1 - number)  # the last round takes the hardest
-        negatives = [passages[passage] for _, passage in found.negatives[start : start + wanted]]
+    mined = [] if depth is None else found.negatives[depth : depth + wanted]
+    negatives = [passages[passage] for _, passage in mined]
+    negatives += _unrelated(found, passages, digest, wanted)[: wanted - len(negatives)]
     rows = len(positives) + len(negatives)
     return pa.table(
         [
