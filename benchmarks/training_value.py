@@ -5,8 +5,8 @@
 The bundled bi-encoder is trained for one epoch on 2,000 queries of squad11 train, with one negative each, and
 retrieves for all questions of squad11 test (of other articles) from the whole corpus. On cmrc2018, three kinds are
 tried with bundled-multilingual and 1,000 queries. Each finished (kind, seed) is a line in --results, with the rank of
-the relevant passage of every test question, and is not done again; mined sets lie in WORK. A GPU is used if there is
-one. It all takes about seven hours on 2 cores; --table only prints what is there.
+the relevant passage of every test question, and is not done again; nor is a mined set that lies in --sets, as ids. A
+GPU is used if there is one. It all takes about five hours on 2 cores; --table only prints what is there.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from training_value_arms import Arm, Kind, Training, make_arm, read_training
+from false_negatives_data import read_qrels
+from training_value_arms import Arm, Kind, make_arm
 from training_value_fit import Budget, evaluate, fine_tune, load
+from training_value_sets import MinedSets
 from training_value_table import table
 
 HERE = Path(__file__).parent
@@ -67,14 +69,16 @@ def schedule(setting: Setting) -> Iterator[tuple[Kind, int]]:
         yield from ((kind, seed) for seed in (1, 2) for kind in THREE_SEEDS)
 
 
-def run(setting: Setting, training: Training, arm: Arm, seed: int) -> dict[str, Any]:
+def run(setting: Setting, mined: MinedSets, arm: Arm, seed: int) -> dict[str, Any]:
     """Train and evaluate once; return the line."""
+    relevant = read_qrels(mined.folder / "qrels" / f"{setting.split}.tsv")
     start = time.perf_counter()
     model = load(setting.bi_encoder)
     if arm.rows is not None:
         fine_tune(model, arm, setting.budget, seed, setting.bi_encoder)
     trained = time.perf_counter() - start
-    figures, ranks = evaluate(model, training.corpus, training.test_queries, training.test_relevant)
+    queries = {query: mined.texts[query] for query in sorted(relevant)}
+    figures, ranks = evaluate(model, mined.corpus, queries, {query: set(ids) for query, ids in relevant.items()})
     return {
         **asdict(setting),
         "kind": arm.kind.value,
@@ -82,7 +86,7 @@ def run(setting: Setting, training: Training, arm: Arm, seed: int) -> dict[str, 
         "rows": 0 if arm.rows is None else len(arm.rows),
         **{name: round(value, 4) for name, value in figures.items()},
         "ranks": ranks,
-        "seconds": {"negatives": round(arm.seconds), "training": round(trained)},
+        "training_seconds": round(trained),
         "on": {
             "device": model.device.type,
             "cores": os.cpu_count(),
@@ -103,7 +107,8 @@ def matching(lines: list[dict[str, Any]], setting: Setting) -> list[dict[str, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder of the collections")
-    parser.add_argument("--work", type=Path, help="where mined sets are kept")
+    parser.add_argument("--work", type=Path, help="where hardneg's runs are kept, to go on with")
+    parser.add_argument("--sets", type=Path, default=HERE / "training_sets", help="mined sets; default: %(default)s")
     parser.add_argument("--results", type=Path, default=HERE / "training_value.jsonl", help="default: %(default)s")
     parser.add_argument("--queries", type=int, default=2000, help="train queries; half of it for cmrc2018")
     parser.add_argument("--epochs", type=int, default=1)
@@ -118,24 +123,22 @@ def main() -> None:
         if args.collection not in (None, setting.collection):
             continue
         if not args.table:
-            work_through(setting, args.data, args.work, args.results, args.only)
+            sets = MinedSets(args.data / setting.collection, setting.queries, setting.bi_encoder, args.sets, args.work)
+            work_through(setting, sets, args.results, args.only)
         if done := matching(read_lines(args.results), setting):
             print(table(done), flush=True)
 
 
-def work_through(setting: Setting, data: Path, work: Path, results: Path, only: list[Kind]) -> None:
+def work_through(setting: Setting, mined: MinedSets, results: Path, only: list[Kind]) -> None:
     done = {(line["kind"], line["seed"]) for line in matching(read_lines(results), setting)}
     due = [
         (kind, seed)
         for kind, seed in schedule(setting)
         if (not only or kind in only) and (kind.value, seed) not in done
     ]
-    if not due:
-        return
-    training = read_training(data / setting.collection, setting.split, setting.queries, setting.bi_encoder, work)
     for kind, seed in due:
         print(f"{setting.collection}: {kind.value}, seed {seed}", flush=True)
-        line = run(setting, training, make_arm(kind, training, seed), seed)
+        line = run(setting, mined, make_arm(kind, mined, seed), seed)
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print("  " + ", ".join(f"{name} {line[name]:.4f}" for name in ("ndcg@10", "mrr@10", "recall@10")), flush=True)

@@ -63,7 +63,8 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
             per_device_train_batch_size=budget.batch_size,
             learning_rate=budget.learning_rate,
             warmup_steps=max(1, steps // 10),
-            bf16=default_dtype(model.device.type) == "bfloat16",
+            # On CPUs float32, which all of them have: trainings of two machines are compared with each other.
+            bf16=model.device.type != "cpu" and default_dtype(model.device.type) == "bfloat16",
             use_cpu=model.device.type == "cpu",
             batch_sampler=sampler,
             prompts={column: prompts[column] for column in arm.rows.column_names if prompts.get(column)} or None,

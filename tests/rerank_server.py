@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+KEY = "sk-very-secret-0123456789"
 Scorer = Callable[[str, list[str]], list[float]]
 # What a fault sends instead: a status, headers and a body; None: nothing at all, until the server stops.
 Reply = tuple[int, dict[str, str], bytes]
