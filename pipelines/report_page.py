@@ -136,8 +136,9 @@ def queries_line(found: Report, manifest: dict[str, Any]) -> str:
     gone = [f"{queries:,} {what}" for what, queries in left_out.items() if queries > 0]
     aside = f" ({', '.join(gone)})" if gone else ""
     return (
-        f"{read:,} queries read{aside}, {mined.queries:,} mined: {mined.queries_full:,} have all {found.negatives} "
-        f"negatives, {mined.queries_none:,} none. Yield {share(mined.yielded)}, mean similarity "
+        f"{read:,} queries read{aside}, {mined.queries:,} mined: {mined.queries_full:,} have "
+        f"{'their one negative' if found.negatives == 1 else f'all {found.negatives} negatives'}, "
+        f"{mined.queries_none:,} none. Yield {share(mined.yielded)}, mean similarity "
         f"{number(mined.similarity, 3)}. {counts.get('triplets', 0):,} triplets: each mined negative with each "
         "positive of its query."
     )

@@ -97,7 +97,8 @@ def mined_line(found: Report) -> Text:
     return Text(
         f"{mined.mined:,} negatives of {mined.queries:,} queries mined: yield {share(mined.yielded)}, mean similarity "
         f"{number(mined.similarity, 3)}, mean fused rank {number(mined.fused_rank, 1)}; {mined.queries_full:,} "
-        f"queries have all {found.negatives}, {mined.queries_none:,} none."
+        f"queries have {'their one' if found.negatives == 1 else f'all {found.negatives}'}, "
+        f"{mined.queries_none:,} none."
     )
 
 

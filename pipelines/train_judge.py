@@ -145,6 +145,7 @@ def _write(options: TrainOptions, plan: TrainingPlan, trained: Trained, data: Tr
     backend = trained.tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
+    trained.tokenizer.model_max_length = trained.limit
     trained.tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(card(options.model_dump(), plan, trained, data), encoding="utf-8")
     table = pa.concat_tables(data.rounds)

@@ -42,8 +42,8 @@ class TrainOptions(LayoutOptions):
         None, gt=0, description="The peak; default: 2e-5, or 5e-5 for a base that is no cross-encoder yet."
     )
     held_out: int = Field(100, ge=1, description="Queries to judge the model by, in none of the training's pairs.")
-    evaluations: int = Field(8, ge=1, description="How often it is judged by them; each time leaves a checkpoint.")
-    patience: int = Field(4, ge=1, description="Stop after so many evaluations in a row without a better one.")
+    evaluations: int = Field(4, ge=1, description="How often it is judged by them; each time leaves a checkpoint.")
+    patience: int = Field(2, ge=1, description="Stop after so many evaluations in a row without a better one.")
     seed: int = Field(0, ge=0, description="Of the order of the pairs.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with a model. Off for a reason.")

@@ -156,6 +156,8 @@ def test_the_bundled_model_learns_from_a_collection_and_calibration_knows_it(
     assert "peak learning rate 2e-05" in card, "the base is trained already"
     assert str(animals) in card
     assert json.loads((model / "config.json").read_text())["dtype"] == "float16"
+    limit = json.loads((model / "tokenizer_config.json").read_text())["model_max_length"]
+    assert limit == 512, "what the base reads; 64 is the training's"
     assert {path.suffix for path in model.iterdir()} == {".md", ".json", ".safetensors", ".npy"}
 
     run = {"input": str(animals), "cross_encoder": str(model), "target_false_negative_rate": 0.2, "k": 10}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,8 +62,8 @@ class TrainingPlan:
     folder: Path
     batch_size: int = 32
     learning_rate: float = 5e-5
-    evaluations: int = 8
-    patience: int = 4
+    evaluations: int = 4
+    patience: int = 2
     seed: int = 0
 
 
@@ -71,11 +71,13 @@ class TrainingPlan:
 class Trained:
     """A trained model, on the CPU, and what the held-out queries say of it: MRR@10 of three orders.
 
-    Of scored pairs there is no retriever's order.
+    Of scored pairs there is no retriever's order. ``limit`` is how many tokens of a pair the base reads, however long
+    those of the training were: what stands behind the cut may be the answer.
     """
 
     model: Any
     tokenizer: Any
+    limit: int
     mrr_retrieved: float | None
     mrr_base: float
     mrr_trained: float
@@ -94,7 +96,7 @@ def train(plan: TrainingPlan, data: TrainingData, watcher: Watcher) -> Trained:
     """
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    model = load(plan.base)
+    model, limit = load(plan.base)
     judge_by = evaluator(data.held_out)
     before = _kept(plan.folder / _BEFORE, lambda: judge_by(model))
     retrieved = float(before[f"{NAME}_base_mrr@10"]) if data.retrieved else None
@@ -109,6 +111,7 @@ def train(plan: TrainingPlan, data: TrainingData, watcher: Watcher) -> Trained:
     return Trained(
         model=trainer.model.model.float().cpu(),
         tokenizer=trainer.model.tokenizer,
+        limit=limit,
         mrr_retrieved=retrieved,
         mrr_base=float(before[METRIC]),
         mrr_trained=float(best) if best is not None else float(judge_by(trainer.model)[METRIC]),
@@ -117,10 +120,10 @@ def train(plan: TrainingPlan, data: TrainingData, watcher: Watcher) -> Trained:
     )
 
 
-def load(spec: ModelSpec) -> Any:
-    """Return a base as a sentence-transformers CrossEncoder with one output, in float32.
+def load(spec: ModelSpec) -> tuple[Any, int]:
+    """Return a base as a sentence-transformers CrossEncoder with one output, in float32; and its own token limit.
 
-    A base without such an output, a bare encoder, gets a new one.
+    A base without such an output, a bare encoder, gets a new one. The model cuts pairs to the specified length.
 
     Raises:
         HardnegError: it cannot be loaded, or cannot give one score.
@@ -150,12 +153,13 @@ def load(spec: ModelSpec) -> Any:
         raise HardnegError(f"--base {spec.model}: {folder} could not be loaded: {error}") from error
     check_tokenizer(spec, model.tokenizer)
     positions = getattr(model.config, "max_position_embeddings", None)
-    model.max_length = token_limit(spec, model.tokenizer.model_max_length, positions)
+    own_limit = token_limit(replace(spec, max_length=None), model.tokenizer.model_max_length, positions)
+    model.max_length = token_limit(spec, own_limit)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     model.model.get_input_embeddings().requires_grad_(False)
-    return model
+    return model, own_limit
 
 
 def evaluator(held_out: Sequence[HeldOut]) -> Any:

@@ -6,14 +6,14 @@ model card. The distribution has a version of its own, so that a new model is no
 
 from pathlib import Path
 
-__version__ = "0.2.0"
+__version__ = "0.2.1"
 
 # SHA-256 of every file that a score depends on. A damaged file must never become a score.
 CROSS_ENCODER_SHA256 = {
     "config.json": "bca18b10937bd6aa1638bef5b35c13da61549deb4238634a7a1289792670600d",
     "model.safetensors": "15afe42c08f34cd352e95fde51108147c45aa7b930a17afb9d55f555bc391918",
     "tokenizer.json": "3adeade2c6b32112f0ebbf40bf2f207905a7a78093a7eb7e1f1713366e50d5b2",
-    "tokenizer_config.json": "87f4139b20f9dff4cdee7630b14c8d7180a699a95b20e2a9b4c005d4f6ef6b78",
+    "tokenizer_config.json": "57666e6068407ce32ed0f9ccd38d80b358906e3b465875d79e829c0cbeb36fcd",
     "training_pairs.npy": "aacc11b4797b98451672b0d34ba6a5da7894d8dbda2e00aa5adc38576420392f",
 }
 
