@@ -128,7 +128,7 @@ def has_head(folder: Path) -> bool:
     except (OSError, ValueError):
         return True  # only modules.json: sentence-transformers' own form; and what can't be read is told in loading
     names = config.get("architectures") or [] if isinstance(config, dict) else []
-    return any(name.endswith("ForSequenceClassification") for name in names)
+    return any(str(name).endswith("ForSequenceClassification") for name in names)
 
 
 def _looks_like_path(model: str) -> bool:
