@@ -30,8 +30,9 @@ $(STAMP): requirements.txt requirements-dev.txt setup.py models/pyproject.toml m
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
+# As many processes as cores, of one thread each.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

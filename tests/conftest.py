@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset
 import pytest
+from rerank_server import RerankServer
 
 # Beam warns of missing cloud libraries while it is imported.
 logging.getLogger().setLevel(logging.ERROR)
@@ -111,3 +112,12 @@ def mine(tmp_path: Path) -> Callable[..., Run]:
         return Run(output, manifest)
 
     return run
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RerankServer]:
+    """A running rerank server, in an environment with no key for it and no proxy before it."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("HARDNEG_API_KEY", raising=False)
+    with RerankServer().running() as running:
+        yield running

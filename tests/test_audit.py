@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,64 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from audit_cases import Rows, clean_rows, counts, look, write, write_jsonl
 from conftest import write_beir
-from finished_run import candidate, write_run
 
 from hardneg.errors import HardnegError
-from hardneg.pipelines.audit import AuditReport, audit
-from hardneg.pipelines.cli import run as command
-from hardneg.pipelines.options import AuditOptions
 
 FORMS = ("triplets", "n-tuples", "lists")
-Rows = list[dict[str, Any]]
-
-
-def clean_rows() -> Rows:
-    return [
-        {
-            "query": f"Where does river {n} begin?",
-            "pos": [f"River {n} begins in the hills of county {n}."],
-            "neg": [f"River {n} is crossed by bridge {m}." for m in range(3)],
-        }
-        for n in range(4)
-    ]
-
-
-def write(folder: Path, form: str, rows: Rows) -> Path:
-    """Write rows in one of the forms; further keys of a row go along where the form is JSON."""
-    if form == "triplets":
-        flat = [
-            {"anchor": row["query"], "positive": positive, "negative": negative}
-            for row in rows
-            for positive in row["pos"]
-            for negative in row["neg"]
-        ]
-        (folder / "set").mkdir(exist_ok=True)
-        half = len(flat) // 2
-        for number, part in enumerate((flat[:half], flat[half:])):
-            pq.write_table(pa.Table.from_pylist(part), folder / "set" / f"part-{number}.parquet")
-        return folder / "set"
-    if form == "n-tuples":
-        rows = [
-            {"anchor": row["query"], "positive": row["pos"][0]}
-            | {f"negative_{place}": text for place, text in enumerate(row["neg"], start=1)}
-            | {key: value for key, value in row.items() if key not in ("query", "pos", "neg")}
-            for row in rows
-        ]
-    return write_jsonl(folder / "set.jsonl", rows)
-
-
-def write_jsonl(path: Path, rows: Rows) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def look(path: Path, **options: Any) -> AuditReport:
-    return audit([str(path)], AuditOptions(**options))
-
-
-def counts(path: Path, **options: Any) -> dict[str, int]:
-    return {fault.kind: fault.count for fault in look(path, **options).faults}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -329,74 +275,6 @@ def test_overlap_with_an_evaluation_set(form: str, tmp_path: Path) -> None:
     with pytest.raises(HardnegError, match="several splits: choose with --holdout-split of dev, train"):
         look(path, holdout=[str(folder)])
     assert counts(path, holdout=[str(folder)], holdout_split="dev") == {"held_out_queries": 1, "held_out_passages": 1}
-
-
-@pytest.fixture
-def own_run(tmp_path: Path) -> Path:
-    """A run of ours with two queries of equal text and one positive, and with two positives of equal text."""
-    queries = {"q1": "where?", "q2": "Where?", "q3": "who?", "q4": "why?"}
-    passages = {f"p{n}": f"passage {n}" for n in range(9)} | {"twin": "PASSAGE 3"}
-    candidates = [
-        *[candidate(query, "p0", "positive", logit=3.0, fused_rank=1) for query in ("q1", "q2")],
-        *[
-            candidate(q, f"p{n}", "negative", logit=-4.0, fused_rank=n, selected=n)
-            for q in ("q1", "q2")
-            for n in (1, 2)
-        ],
-        *[candidate("q3", positive, "positive", logit=3.0) for positive in ("p3", "twin")],
-        *[candidate("q3", f"p{n}", "negative", logit=-4.0, fused_rank=n, selected=n - 3) for n in (4, 5)],
-        candidate("q4", "p6", "positive", logit=3.0),
-        candidate("q4", "p7", "suspected_positive", logit=2.0, fused_rank=1),
-    ]
-    return write_run(tmp_path / "run", queries, passages, candidates)
-
-
-def change(run: Path, kind: str, alter: Callable[[Rows], None]) -> None:
-    """Alter a table of a run."""
-    path = sorted((run / kind).iterdir())[0]
-    table = pq.read_table(path)
-    rows = table.to_pylist()
-    alter(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
-
-
-def test_our_own_output_is_clean(own_run: Path) -> None:
-    """Equal triplets that the input itself makes are no duplicates."""
-    assert look(own_run).clean
-    assert look(own_run / "triplets").clean
-    assert look(own_run).rows == 8
-    assert counts(own_run, expect=2) == {"too_few_negatives": 1}
-    assert counts(own_run, expect=3) == {"too_few_negatives": 3}
-
-
-def test_faults_planted_in_our_output(own_run: Path, tmp_path: Path) -> None:
-    change(own_run, "triplets", lambda rows: rows.append(copy.copy(rows[0])))
-    assert counts(own_run) == {"duplicate_negatives": 1}
-    assert counts(own_run / "triplets") == {"duplicate_negatives": 1}
-    change(own_run, "candidates", lambda rows: rows[0].update(bm25=math.nan, logit=math.inf))
-    change(own_run, "passages", lambda rows: rows.append(copy.copy(rows[0])))
-    change(own_run, "candidates", lambda rows: rows.append(copy.copy(rows[-1])))
-    assert counts(own_run) == {"duplicate_negatives": 1, "duplicate_ids": 2, "scores_not_finite": 2}
-    qrels = tmp_path / "qrels.tsv"
-    qrels.write_text("q3\tp4\t1\nq1\tp8\t1\n", encoding="utf-8")
-    assert counts(own_run, qrels=[str(qrels)])["positives_among_negatives"] == 2  # it has two positives
-
-
-def test_the_command_line(own_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(["audit", str(own_run)]) == 0
-    assert "8 rows with 8 negatives of 2 different anchors" in capsys.readouterr().out
-    rows = clean_rows()
-    for row in rows:
-        row["neg"][1] = "[red]\x1b[31m" + row["pos"][0]
-        row["pos"] = [row["neg"][1]]
-    assert command(["audit", str(write(tmp_path, "lists", rows))]) == 1
-    said = capsys.readouterr().out
-    assert "negatives that are a positive of their query" in said
-    assert said.count("set.jsonl:") == 3
-    assert "\x1b" not in said
-    assert "[red]" in said
-    assert command(["audit", str(tmp_path / "nothing")]) == 2
-    assert "matches no file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -364,3 +364,5 @@ def test_a_cross_encoder_is_told_from_a_bare_encoder(tmp_path: Path) -> None:
     assert not has_head(find_model(ModelSpec("bi-encoder", "bundled")))
     (tmp_path / "modules only").mkdir()
     assert has_head(tmp_path / "modules only")
+    (tmp_path / "modules only" / "config.json").write_text('{"architectures": 7}', encoding="utf-8")
+    assert not has_head(tmp_path / "modules only")

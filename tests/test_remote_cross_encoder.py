@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,18 +28,6 @@ QUICK = Backoff(tries=3, first=0.01, longest=0.02, throttle=0, window=1)
 QUERIES = ["otter"] * 4 + ["lynx"] * 3 + ["otter"] * 3 + ["heron"]
 PASSAGES = [f"passage {number}, 水獺 🦦" for number in range(11)]
 EXPECTED = np.array([digest_score(q, [p])[0] for q, p in zip(QUERIES, PASSAGES, strict=True)], np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv("HARDNEG_API_KEY", raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[RerankServer]:
-    with RerankServer().running() as running:
-        yield running
 
 
 def spec(server: RerankServer, api: str = "tei", **options: Any) -> RemoteSpec:

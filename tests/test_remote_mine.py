@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,18 +14,6 @@ from rerank_server import KEY, RerankServer, refuse
 from hardneg.pipelines import cli, estimate
 from hardneg.transforms.model_files import ModelSpec
 from hardneg.transforms.resources import cross_encoder
-
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv("HARDNEG_API_KEY", raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[RerankServer]:
-    with RerankServer().running() as running:
-        yield running
 
 
 @pytest.fixture

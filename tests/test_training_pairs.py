@@ -19,7 +19,7 @@ from hardneg.transforms.judge_training import _Rounds
 from hardneg.transforms.scored_pairs import read_scored_pairs
 from hardneg.transforms.text import normalise, text_digest
 from hardneg.transforms.training_digests import pair_digests, read_digests, seen, write_digests
-from hardneg.transforms.training_pairs import PAIRS, pairs_of_run, pairs_of_tables
+from hardneg.transforms.training_pairs import PAIRS, RERANKED, pairs_of_run, pairs_of_tables
 
 NEGATIVES, ROUNDS, HELD_OUT = 2, 3, 5
 
@@ -53,7 +53,7 @@ def test_held_out_queries_are_in_no_pair(run: Path) -> None:
     assert len(learned | held_out) == 11, "queries of equal text stay together"
     for each in data.held_out:
         assert len(each.positives) == 1
-        assert len(each.documents) == 13
+        assert len(each.documents) == RERANKED
 
 
 def _ranks(run: Path, rounds: int, unrelated: bool) -> list[dict[str, list[int]]]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.allocator import keep_freed_memory
 from hardneg.transforms.model_files import (
     LOAD_ERRORS,
     ModelSpec,
@@ -97,6 +98,8 @@ def train(plan: TrainingPlan, data: TrainingData, watcher: Watcher) -> Trained:
     from transformers import EarlyStoppingCallback, PrinterCallback
 
     model, limit = load(plan.base)
+    if model.device.type == "cpu":
+        keep_freed_memory()
     judge_by = evaluator(data.held_out)
     before = _kept(plan.folder / _BEFORE, lambda: judge_by(model))
     retrieved = float(before[f"{NAME}_base_mrr@10"]) if data.retrieved else None

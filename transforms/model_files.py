@@ -127,8 +127,8 @@ def has_head(folder: Path) -> bool:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True  # only modules.json: sentence-transformers' own form; and what can't be read is told in loading
-    names = config.get("architectures") or [] if isinstance(config, dict) else []
-    return any(str(name).endswith("ForSequenceClassification") for name in names)
+    names = config.get("architectures") if isinstance(config, dict) else None
+    return isinstance(names, list) and any(str(name).endswith("ForSequenceClassification") for name in names)
 
 
 def _looks_like_path(model: str) -> bool:

@@ -14,7 +14,7 @@ from hardneg.transforms.run_tables import read_batches, read_shard, shards
 from hardneg.transforms.text import cut_digest, normalise, text_digest
 
 PAIRS = pa.schema([("query", pa.string()), ("passage", pa.string()), ("score", pa.float32())])
-RERANKED = 20  # passages of a held-out query that are re-ranked
+RERANKED = 10  # passages of a held-out query that are re-ranked, beside its positives
 
 
 @dataclass(frozen=True)
