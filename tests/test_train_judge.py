@@ -91,6 +91,7 @@ def test_a_training_goes_on_where_it_was_stopped_and_ends_the_same(scored: Path,
     whole = Watching()
     trained = train_judge(training("whole"), [], whole)
     assert whole.steps == list(range(1, trained.steps + 1))
+    assert 1 < sum(note.startswith("step") for note in whole.notes) <= 3
     assert not Path(training("whole").work_folder).exists()
     with pytest.raises(KeyboardInterrupt):
         train_judge(training("cut"), [], Watching(stop_at=trained.steps // 2))

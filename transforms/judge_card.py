@@ -9,7 +9,7 @@ from typing import Any
 
 from hardneg import __version__
 from hardneg.transforms.judge_training import Trained, TrainingPlan
-from hardneg.transforms.training_pairs import TrainingData
+from hardneg.transforms.training_pairs import RERANKED, TrainingData
 
 _INPUTS = ("input", "split", "corpus", "queries", "qrels", "pairs", "scored_pairs")
 
@@ -45,7 +45,7 @@ Reads a query and a passage and returns one raw logit: how relevant the passage 
 {data.pairs:,} pairs of (query, passage, score from 0 to 1), learned in their order ({rounds}), with binary cross-entropy: batches of {plan.batch_size}, peak learning rate {plan.learning_rate:g}, pairs of at most {options["max_length"]} tokens, word embeddings frozen; {trained.steps:,} steps, of which the model is that of step {trained.best_step:,}. Where known positives were given, the negatives are hardneg's own, mined, harder each round; what looks like an unlabelled positive was left out. `training_pairs.npy` has the digests of the pairs, so that a calibration on the same pairs can say so.
 
 ## Figures
-{len(data.held_out):,} queries that are in none of the pairs, re-ranked among what was retrieved or scored for each; MRR@10:
+{len(data.held_out):,} queries that are in none of the pairs, re-ranked among the first {RERANKED} passages retrieved for each and its positives, or among what was scored for it; MRR@10:
 
 | order | MRR@10 |
 |---|---|

@@ -208,7 +208,7 @@ def _trainer(plan: TrainingPlan, data: TrainingData, model: Any, judge_by: Any, 
     ends = np.cumsum([0, *(len(table) for table in data.rounds)]).tolist()
     table = pa.concat_tables(data.rounds).rename_columns(["query", "passage", "label"])
     steps = max(1, -(-len(table) // plan.batch_size))
-    every = max(1, steps // plan.evaluations)
+    every = -(-steps // plan.evaluations)  # rounded up: the last step is evaluated in any case
     cpu = model.device.type == "cpu"
     at_once = min(plan.batch_size, _CPU_ROWS) if cpu else plan.batch_size
     arguments = CrossEncoderTrainingArguments(
