@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from sentence_transformers.training_args import BatchSamplers
 from sentence_transformers.util import pairwise_cos_sim
 
+from hardneg.transforms.allocator import keep_freed_memory
 from hardneg.transforms.model_files import ModelSpec, default_dtype, find_model
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
     Args:
         guide: the bi-encoder, untrained, that GIST's loss tells false negatives by.
     """
+    if model.device.type == "cpu":
+        keep_freed_memory()
     own_limit, model.max_seq_length = model.max_seq_length, budget.max_length
     if arm.loss == "gist":
         loss = losses.CachedGISTEmbedLoss(model, load(guide), mini_batch_size=budget.batch_size)

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 from false_negatives_data import Qrels, read_qrels
-from sentence_transformers import CrossEncoder
 from sentence_transformers.util import mine_hard_negatives
 from training_value_fit import load
+from training_value_judge import StoredJudge
 
 from hardneg.pipelines.cli import run as hardneg
-from hardneg.transforms.model_files import ModelSpec, find_model
 from hardneg.transforms.run_tables import read_shard, shards
 from hardneg.transforms.text import passage_string
 
@@ -131,11 +131,17 @@ class MinedSets:
 
     def _mined_by_peer(self, reranked: bool) -> pa.Table:
         """Mine with sentence-transformers' function, at what its documentation recommends."""
-        more = {}
-        if reranked:
-            spec = ModelSpec("cross-encoder", "bundled").resolved()
-            model = {"dtype": spec.torch_dtype, "use_safetensors": True}
-            more = {"cross_encoder": CrossEncoder(str(find_model(spec)), model_kwargs=model), "range_max": CANDIDATES}
+        if not reranked:
+            return self._by_peer()
+        judge = StoredJudge(self.work / f"{self.folder.name}.{self.queries}.scores")
+        models = json.loads(Path(self._run(), "manifest.json").read_text(encoding="utf-8"))["models"]
+        if models["cross_encoder"]["fingerprint"] == judge.fingerprint:
+            judge.know(*self._scored())
+        self._by_peer(cross_encoder=judge, range_max=CANDIDATES)  # only to hear what it asks for
+        judge.score()
+        return self._by_peer(cross_encoder=judge, range_max=CANDIDATES)
+
+    def _by_peer(self, **more: Any) -> pa.Table:
         pairs = self.rows(QUERIES)
         anchors = [self.texts[query] for query in pairs["query_id"].to_pylist()]
         positives = [self.corpus[passage] for passage in pairs["positive_id"].to_pylist()]
@@ -150,6 +156,14 @@ class MinedSets:
             )
         ids = dict(zip(zip(anchors, positives, strict=True), pairs["query_id"].to_pylist(), strict=True))
         return self._table({ids[row["anchor"], row["positive"]]: corpus[row["negative"]] for row in mined})
+
+    def _scored(self) -> tuple[list[str], list[str], list[float]]:
+        """Return the query texts, passage strings and logits of what hardneg's run has scored."""
+        tables = [read_shard(path, ["query_id", "passage_id", "logit"]) for path in shards(self._run(), "candidates")]
+        rows = pa.concat_tables(tables)
+        rows = rows.filter(pc.is_valid(rows["logit"]))
+        queries, passages, logits = (column.to_pylist() for column in rows.columns)
+        return [self.texts[query] for query in queries], [self.corpus[passage] for passage in passages], logits
 
     def _table(
         self, negatives: dict[str, str] | dict[str, None], logits: dict[tuple[str, str], float] | None = None

@@ -11,6 +11,7 @@ import pyarrow as pa
 from finished_run import candidate, write_run
 
 from hardneg.pipelines.config import MineConfig
+from hardneg.pipelines.options import ReportOptions
 from hardneg.transforms.denoising import Denoising, JudgeName, Target
 from hardneg.transforms.fusion import Source
 from hardneg.transforms.sample import SAMPLE, SampleScores, calibrate, score_sample
@@ -19,6 +20,7 @@ Rows = list[dict[str, Any]]
 SOURCES = [Source("bm25", "bm25"), Source("dense", "dense")]
 NEGATIVES = 3
 POLICY = MineConfig(output="out", negatives=NEGATIVES).policy
+FEW = ReportOptions(targets=[0.1], leak_rates=[0.01, 0.1, 0.2], sigmoids=[0.1, 0.3, 0.5])
 LONG = "the marten lives in old forests near the river and eats berries in the autumn and voles in the winter"
 
 
@@ -128,6 +130,12 @@ def write(folder: Path, rows: Rows, denoising: Denoising, shards: int = 3, **opt
     )
     (run / "judge.json").write_text(denoising.to_json(), encoding="utf-8")
     return run
+
+
+def write_random(folder: Path) -> Path:
+    """Write a finished run of the random rows, calibrated at a tenth of false negatives."""
+    rows = random_rows()
+    return write(folder, rows, denoising_of(rows, Target("combined", 0.1)))
 
 
 def lazily(rows: Rows) -> Rows:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import Run
 from report_cases import (
+    FEW,
     NEGATIVES,
     POLICY,
     Rows,
@@ -22,6 +23,7 @@ from report_cases import (
     sample_of,
     scored_by,
     write,
+    write_random,
 )
 
 from hardneg.pipelines.options import ReportOptions
@@ -36,8 +38,6 @@ from hardneg.transforms.sample import calibrate
 from hardneg.transforms.tallies import GROUPS, Tally, histogram
 from hardneg.transforms.text import cut_digest
 
-FEW = ReportOptions(targets=[0.1], leak_rates=[0.01, 0.1, 0.2], sigmoids=[0.1, 0.3, 0.5])
-
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
@@ -45,8 +45,8 @@ def rows() -> Rows:
 
 
 @pytest.fixture(scope="module")
-def run(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("runs") / "run", rows, denoising_of(rows, Target("combined", 0.1)))
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_random(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")

@@ -10,41 +10,20 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from finished_run import write_run
-from report_cases import (
-    NEGATIVES,
-    Rows,
-    denoising_of,
-    judged,
-    lazily,
-    random_rows,
-    write,
-)
+from report_cases import FEW, NEGATIVES, denoising_of, judged, lazily, random_rows, write, write_random
 from rich.console import Console
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.cli import run as command
 from hardneg.pipelines.config import MineConfig
-from hardneg.pipelines.options import ReportOptions
-from hardneg.pipelines.report import Report, report
+from hardneg.pipelines.report import report
 from hardneg.pipelines.report_tables import outcome_tables
 from hardneg.transforms.denoising import Target
 
-FEW = ReportOptions(targets=[0.1], leak_rates=[0.01, 0.1, 0.2], sigmoids=[0.1, 0.3, 0.5])
-
 
 @pytest.fixture(scope="module")
-def rows() -> Rows:
-    return random_rows()
-
-
-@pytest.fixture(scope="module")
-def run(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("runs") / "run", rows, denoising_of(rows, Target("combined", 0.1)))
-
-
-@pytest.fixture(scope="module")
-def found(run: Path) -> Report:
-    return report(str(run), FEW)
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_random(tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_the_command_prints_tables_and_writes_json(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -68,8 +47,8 @@ def test_the_command_prints_tables_and_writes_json(run: Path, tmp_path: Path, ca
     assert "█" in printed
 
 
-def test_no_figure_is_cut_short_on_a_narrow_terminal(found: Report) -> None:
-    printed = []
+def test_no_figure_is_cut_short_on_a_narrow_terminal(run: Path) -> None:
+    found, printed = report(str(run), FEW), []
     for width in (20, 80, 200):
         console = Console(width=width, soft_wrap=True, file=io.StringIO())
         for table in outcome_tables(found):
@@ -99,9 +78,8 @@ def test_nothing_in_a_run_is_taken_for_markup(tmp_path: Path, capsys: pytest.Cap
     assert "[odd]" in printed
 
 
-def test_what_is_no_run_is_told_in_a_sentence(
-    rows: Rows, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_what_is_no_run_is_told_in_a_sentence(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rows = random_rows()
     with pytest.raises(HardnegError, match="not a finished run"):
         report(str(tmp_path / "nothing"), FEW)
     denoising = denoising_of(rows, Target("combined", 0.1))
