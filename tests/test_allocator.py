@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from hardneg.transforms.allocator import keep_freed_memory
 
 SCRIPT = """
 import resource, sys
@@ -31,3 +34,10 @@ def test_freed_memory_is_kept() -> None:
     kept, faults = said["keep"].splitlines()
     assert kept == "True"
     assert int(faults) < 0.1 * int(said["plain"].split()[-1]), "page faults of taking the same 256 MiB again"
+
+
+@pytest.mark.parametrize(("system", "library"), [("linux", object()), ("darwin", None)])
+def test_other_systems_are_left_alone(system: str, library: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    assert not keep_freed_memory()

@@ -187,9 +187,20 @@ def test_what_was_scored_before_an_error_is_kept(model: FakeModel, work: str, er
 def test_progress_counts_every_pair_that_was_asked_for(model: FakeModel, tmp_path: Path) -> None:
     work = str(tmp_path / "work")
     StoredLogits(work, SPEC)(QUERIES, PASSAGES)
-    assert read_progress(work)["score"].done == 20
+    stage = read_progress(work)["score"]
+    assert (stage.done, stage.expected) == (20, 20)
     StoredLogits(work, SPEC)(QUERIES[:5], PASSAGES[:5])
-    assert read_progress(work)["score"].done == 25
+    stage = read_progress(work)["score"]
+    assert (stage.done, stage.expected) == (25, 25)
+
+
+def test_what_is_asked_for_is_known_before_it_is_scored(model: FakeModel, tmp_path: Path) -> None:
+    work = str(tmp_path / "work")
+    model.fails_at = 6
+    with pytest.raises(RuntimeError, match="in the middle"):
+        StoredLogits(work, SPEC)(QUERIES, PASSAGES)
+    stage = read_progress(work)["score"]
+    assert stage.done < stage.expected == 20
 
 
 def test_forgetting_is_of_one_work_folder(model: FakeModel, tmp_path: Path) -> None:

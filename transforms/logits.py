@@ -35,6 +35,8 @@ class StoredLogits:
 
     def __call__(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         with timed(self._work, STAGE):
+            # The sum of what blocks ask for, which grows: how many of a query's pairs are scored turns out on the way.
+            record(self._work, STAGE, expected=len(queries))
             model = cross_encoder(self._spec)
             if self._fingerprint not in (None, model.fingerprint):
                 raise HardnegError(
