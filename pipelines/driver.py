@@ -25,6 +25,7 @@ from apache_beam.options.pipeline_options import (
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.config import MineConfig
+from hardneg.pipelines.cores import threads_of, usable_cores
 from hardneg.pipelines.export import export
 from hardneg.pipelines.mine import SUMMARY, build
 from hardneg.pipelines.options import REPORT_DEFAULTS, ExportOptions
@@ -71,7 +72,7 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
         raise HardnegError(f"Beam has no option {unknown[0]}; see the options of your runner.")
     direct = options.view_as(DirectOptions)
     if _is_local(options):
-        direct.direct_num_workers = direct.direct_num_workers or os.cpu_count() or 1
+        direct.direct_num_workers = direct.direct_num_workers or usable_cores()
         if direct.direct_num_workers > 1 and direct.direct_running_mode == "in_memory":
             direct.direct_running_mode = "multi_processing"
         worker = options.view_as(WorkerOptions)
@@ -99,7 +100,7 @@ def worker_threads(options: PipelineOptions) -> int | None:
     """Return each local worker's share of the cores; None on other runners, whose workers have their own."""
     if not _is_local(options):
         return None
-    return max(1, (os.cpu_count() or 1) // options.view_as(DirectOptions).direct_num_workers)
+    return threads_of(options.view_as(DirectOptions).direct_num_workers)
 
 
 def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:

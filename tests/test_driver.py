@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 from conftest import ONE_WORKER
 
 from hardneg.errors import HardnegError
-from hardneg.pipelines import driver
+from hardneg.pipelines import cores, driver
 from hardneg.pipelines.config import MineConfig
 from hardneg.pipelines.driver import (
     make_plan,
@@ -54,12 +54,35 @@ def test_the_runner_is_named() -> None:
 )
 def test_workers_and_their_threads(monkeypatch: pytest.MonkeyPatch, args: list[str], workers: int, mode: str) -> None:
     """Several local workers are processes, which Beam would only warn about; they share the cores."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(cores, "usable_cores", lambda: 6)
+    monkeypatch.setattr(driver, "usable_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     options = pipeline_options(args)
     direct = options.view_as(DirectOptions)
     assert (direct.direct_num_workers, direct.direct_running_mode) == (workers, mode)
     assert worker_threads(options) == 6 // workers
     assert worker_threads(pipeline_options(["--runner=SparkRunner"])) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"), [("1", 1), ("2", 2), ("9", 3), ("2,1", 2), (" 2 ", 2), ("0", 3), ("-1", 3), ("", 3), ("x", 3)]
+)
+def test_a_limit_on_threads_is_kept(monkeypatch: pytest.MonkeyPatch, limit: str, threads: int) -> None:
+    monkeypatch.setattr(cores, "usable_cores", lambda: 6)
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert cores.threads_of(2) == threads
+    assert cores.threads_of(7) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds a process to cores")
+def test_the_cores_of_others_are_not_counted() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cores.usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cores.usable_cores() == len(allowed)
 
 
 @pytest.mark.parametrize(

@@ -336,7 +336,7 @@ def test_what_was_held_out_stays_out_without_the_evaluation_set(rows: Rows, tmp_
 
 
 def test_a_mined_run_is_reported_as_its_judge_says(animals: Path, mine: Callable[..., Run]) -> None:
-    done = mine(input=str(animals), target_false_negative_rate=0.2)
+    done = mine(input=str(animals), target_false_negative_rate=0.2, k=10)
     found = report(str(done.folder), ReportOptions())
     judge = Denoising.from_json((done.folder / "judge.json").read_text(encoding="utf-8"))
     one = outcome(found, "false_negative_rate", 0.2)
