@@ -6,7 +6,7 @@ The bundled bi-encoder is trained for one epoch on 2,000 queries of squad11 trai
 retrieves for all questions of squad11 test (of other articles) from the whole corpus. On cmrc2018, three kinds are
 tried with bundled-multilingual and 1,000 queries. Each finished (kind, seed) is a line in --results, with the rank of
 the relevant passage of every test question, and is not done again; nor is a mined set that lies in --sets, as ids. A
-GPU is used if there is one. It all takes about five hours on 2 cores; --table only prints what is there.
+GPU is used if there is one. It all takes about seven hours on 2 cores; --table only prints what is there.
 """
 
 from __future__ import annotations
