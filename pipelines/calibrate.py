@@ -12,12 +12,15 @@ from apache_beam.pvalue import AsSingleton
 from hardneg.errors import HardnegError
 from hardneg.pipelines.config import MineConfig
 from hardneg.pipelines.denoise import add_calibration
-from hardneg.pipelines.driver import JUDGE, make_plan, pipeline_options, release, run_graph, working
+from hardneg.pipelines.driver import make_plan
 from hardneg.pipelines.mine import retrieve
 from hardneg.pipelines.plan import Plan
 from hardneg.pipelines.remine import read_back
+from hardneg.pipelines.runner import pipeline_options, run_graph
+from hardneg.pipelines.work_folder import release, working
 from hardneg.transforms import storage
 from hardneg.transforms.denoising import Denoising
+from hardneg.transforms.manifest import JUDGE
 
 
 def calibrate(config: MineConfig, beam_args: Sequence[str]) -> Denoising:

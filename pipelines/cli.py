@@ -152,8 +152,9 @@ def _mine(
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Mine hard negatives: from a corpus, queries and known positives to Parquet triplets."""
-    from hardneg.pipelines import driver
     from hardneg.pipelines.display import watching
+    from hardneg.pipelines.driver import mine
+    from hardneg.pipelines.work_folder import notes
 
     if dry_run and config.from_run:
         raise HardnegError("--dry-run has nothing to tell of --from RUN: it takes seconds; run it.")
@@ -165,10 +166,10 @@ def _mine(
         for line in lines:
             _output.print(line)
         return 0
-    for note in driver.notes(config):
+    for note in notes(config):
         _log.print(note, soft_wrap=True)
     with watching(config.work_folder, _log):
-        manifest = driver.mine(config, beam_args)
+        manifest = mine(config, beam_args)
     _report(config.output, manifest)
     return 0
 

@@ -14,9 +14,11 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
 from hardneg.pipelines.config import MineConfig
-from hardneg.pipelines.driver import ESTIMATE, make_plan, pipeline_options, run_graph, working
+from hardneg.pipelines.driver import make_plan
 from hardneg.pipelines.mine import build_reading
 from hardneg.pipelines.plan import Plan
+from hardneg.pipelines.runner import pipeline_options, run_graph
+from hardneg.pipelines.work_folder import ESTIMATE, working
 from hardneg.transforms import storage
 from hardneg.transforms.ingestion import sample_passages
 from hardneg.transforms.model_files import ModelSpec

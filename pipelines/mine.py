@@ -12,6 +12,7 @@ from apache_beam.pvalue import AsList, AsSingleton
 
 from hardneg.pipelines.denoise import Calibrated, add_calibration, add_mining
 from hardneg.pipelines.plan import Plan
+from hardneg.pipelines.work_folder import SUMMARY
 from hardneg.transforms import storage
 from hardneg.transforms.checking import CheckModels, check_corpus, check_queries, count_segments
 from hardneg.transforms.embedding import (
@@ -28,8 +29,6 @@ from hardneg.transforms.lexical import WeighSegments
 from hardneg.transforms.queries import CutBlocks, DropHeldOut, JoinQueries
 from hardneg.transforms.runs import ReadRun
 from hardneg.transforms.writing import Shard, WriteShards
-
-SUMMARY = "summary.json"
 
 
 @dataclass

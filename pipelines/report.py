@@ -23,7 +23,7 @@ from hardneg.transforms.denoising import Denoising, Target
 from hardneg.transforms.formats_in import explaining
 from hardneg.transforms.holdout import Holdout
 from hardneg.transforms.keys import id_keys
-from hardneg.transforms.manifest import MANIFEST
+from hardneg.transforms.manifest import JUDGE, MANIFEST
 from hardneg.transforms.masking import Reason
 from hardneg.transforms.mining import Job
 from hardneg.transforms.policies import Policy, first_similarity
@@ -35,7 +35,6 @@ from hardneg.transforms.stored_runs import numbered, place_candidates, shard_cou
 from hardneg.transforms.tallies import GROUPS, Histogram, Tally, histogram, tally, total
 from hardneg.transforms.text import cut_digest, text_digest
 
-JUDGE = "judge.json"
 _NO_IDS = pa.array([], pa.string())
 
 

@@ -53,7 +53,7 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
     if options.mines and not (work / "run").is_dir():
         config = MineConfig.model_validate(options.mining(str(work / "run")))
         with watcher.mining(config.work_folder):
-            driver.mine(config, beam_args)
+            driver.mine_tables(config, beam_args)
     data = _data(options, scored, str(work / "run"), new_head)
     watcher.note(f"{data.pairs:,} pairs to learn from; {len(data.held_out):,} queries held out")
     plan = TrainingPlan(

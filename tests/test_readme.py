@@ -12,10 +12,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from cyclopts import Parameter
 from pydantic.fields import FieldInfo
 
-from hardneg.pipelines import cli, driver
+from hardneg.pipelines import cli
 from hardneg.pipelines.config import MineConfig, load_options
 from hardneg.pipelines.options import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
 from hardneg.pipelines.retrieval_options import LayoutOptions
+from hardneg.pipelines.runner import pipeline_options
 from hardneg.pipelines.train_options import TrainOptions
 from hardneg.transforms.masking import Reason, Verdict
 
@@ -104,7 +105,7 @@ def test_the_commands_are_understood(name: str) -> None:
     for words in found:
         here, beam_args = cli._split(words)
         cli.app.parse_args(here, exit_on_error=False, print_error=False)
-        driver.pipeline_options(beam_args)
+        pipeline_options(beam_args)
 
 
 @pytest.mark.parametrize("name", PAGES)

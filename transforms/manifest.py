@@ -18,6 +18,7 @@ from hardneg.transforms.progress import StageProgress
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
+JUDGE = "judge.json"
 _VERSIONED = (
     "apache-beam",
     "numba",
