@@ -31,13 +31,13 @@ from hardneg.transforms.exporting import (
     write_part,
 )
 from hardneg.transforms.keys import Keys, id_keys
-from hardneg.transforms.manifest import CARD, MANIFEST, write_manifest
+from hardneg.transforms.manifest import CARD, JUDGE, MANIFEST, write_manifest
 from hardneg.transforms.run_tables import TABLES, read_manifest, read_shard
 from hardneg.transforms.segments import open_segment
 from hardneg.transforms.stored_runs import numbered, shard_count
 from hardneg.transforms.writing import Shard
 
-_FILES = (MANIFEST, CARD, "judge.json", "report.html")
+_FILES = (MANIFEST, CARD, JUDGE, "report.html")
 
 
 @dataclass(frozen=True)
