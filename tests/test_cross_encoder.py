@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tiny_models import save_tiny
 
 from hardneg.errors import HardnegError
+from hardneg.transforms import cross_encoder as cross_encoder_module
 from hardneg.transforms.cross_encoder import CrossEncoder, sigmoid
 from hardneg.transforms.model_files import ModelSpec, find_model
 from hardneg.transforms.resources import cross_encoder
@@ -132,10 +133,15 @@ def test_no_pairs(model: CrossEncoder) -> None:
     assert (logits.shape, logits.dtype, cut.shape, cut.dtype) == ((0,), np.float32, (0,), bool)
 
 
-def test_progress_counts_pairs(model: CrossEncoder) -> None:
-    told: list[int] = []
-    model.score(QUERIES[:9], PASSAGES[:9], told.append)
-    assert sum(told) == 9
+def test_parts_come_batch_by_batch(model: CrossEncoder, reference: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pair once, in none but small parts, whatever number is put in order of length at a time."""
+    monkeypatch.setattr(cross_encoder_module, "_PAIRS_AT_A_TIME", 7)
+    parts = list(model.parts(QUERIES, PASSAGES))
+    rows, logits, cut = (np.concatenate(column) for column in zip(*parts, strict=True))
+    assert sorted(rows.tolist()) == list(range(len(QUERIES)))
+    assert max(len(part[0]) for part in parts) <= 7
+    assert logits.tobytes() == reference[rows].tobytes()
+    assert cut.dtype == bool
 
 
 def test_odd_texts_have_logits(model: CrossEncoder) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,10 @@ def keys_of(numbers: Sequence[int], fingerprint: str = FINGERPRINT) -> np.ndarra
     return pair_keys(fingerprint, [f"q{number}" for number in numbers], [f"p{number}" for number in numbers])
 
 
-def files(work: str) -> list[str]:
+def files(work: str, folder: str = "") -> list[str]:
     if storage.is_local(work):
-        return sorted(str(path) for path in Path(work).rglob("*") if path.is_file())
-    return sorted(FILES)
+        return sorted(str(path) for path in (Path(work) / folder).rglob("*") if path.is_file())
+    return sorted(name for name in FILES if f"/{folder}" in name)
 
 
 def add(store: LogitStore, numbers: Sequence[int], shift: float = 0.0) -> None:
@@ -126,20 +126,20 @@ class FakeModel:
     """Scores by digest, in parts of three pairs; fails before the pair that it is told."""
 
     fingerprint = FINGERPRINT
-    part_pairs = 4
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.fails_at: int | None = None
         self.error: type[BaseException] = RuntimeError
+        self.before_each: Callable[[], None] = lambda: None
 
-    def parts(self, queries: list[str], passages: list[str], on_batch: Any) -> Iterator[Any]:
+    def parts(self, queries: list[str], passages: list[str]) -> Iterator[Any]:
         for start in range(0, len(queries), 3):
+            self.before_each()
             rows = np.arange(start, min(start + 3, len(queries)))
             if self.fails_at is not None and len(self.asked) + len(rows) > self.fails_at:
                 raise self.error("in the middle")
             self.asked += [(queries[row], passages[row]) for row in rows]
-            on_batch(len(rows))
             logits = np.array([digest_score(queries[row], [passages[row]])[0] for row in rows], np.float32)
             yield rows, logits, np.array([queries[row].endswith("7") for row in rows])
 
@@ -182,6 +182,19 @@ def test_what_was_scored_before_an_error_is_kept(model: FakeModel, work: str, er
     model.fails_at = None
     np.testing.assert_array_equal(StoredLogits(work, SPEC)(QUERIES, PASSAGES)[0], EXPECTED)
     assert len(model.asked) == len(set(model.asked)) == 10
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, [0, 1, 2, 3]), (3600.0, [0, 0, 0, 0])])
+def test_scores_are_stored_while_others_are_computed(
+    model: FakeModel, work: str, monkeypatch: pytest.MonkeyPatch, seconds: float, expected: list[int]
+) -> None:
+    """So a kill, which runs no handler, loses what was scored in the last seconds alone."""
+    monkeypatch.setattr(logits_module, "_STORE_AFTER", seconds)
+    stored: list[int] = []
+    model.before_each = lambda: stored.append(len(files(work, "logits")))
+    StoredLogits(work, SPEC)(QUERIES, PASSAGES)
+    assert stored == expected
+    assert len(files(work, "logits")) == max(expected) + 1
 
 
 def test_progress_counts_every_pair_that_was_asked_for(model: FakeModel, tmp_path: Path) -> None:

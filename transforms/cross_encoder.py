@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,10 @@ from hardneg.transforms.model_files import (
     find_model,
     token_limit,
 )
-from hardneg.transforms.shapes import run_canonical
+from hardneg.transforms.shapes import run_batches
+
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their logits, whether they were cut
+_PAIRS_AT_A_TIME = 2048  # that are put in order of length: of fewer, more batches are filled up with copies
 
 
 class CrossEncoder:
@@ -28,8 +31,6 @@ class CrossEncoder:
     Raises:
         HardnegError: the model cannot be found, has more than one output, or has no trained head.
     """
-
-    part_pairs = 2048  # that are scored at a time: what is lost when a worker is killed
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec.resolved()
@@ -44,26 +45,12 @@ class CrossEncoder:
     def fingerprint(self) -> str:
         return self.description["fingerprint"]
 
-    def parts(
-        self, queries: Sequence[str], passages: Sequence[str], on_batch: Callable[[int], None] | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield (rows, logits, cut) as they are computed; arguments and errors as of ``score``."""
-        for start in range(0, len(queries), self.part_pairs):
-            stop = min(start + self.part_pairs, len(queries))
-            yield np.arange(start, stop), *self.score(queries[start:stop], passages[start:stop], on_batch)
-
-    def score(
-        self,
-        queries: Sequence[str],
-        passages: Sequence[str],
-        on_batch: Callable[[int], None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def score(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs' logits and whether each pair was cut to the maximum length.
 
         Args:
             queries: one query text a pair.
             passages: one passage string a pair.
-            on_batch: told how many pairs each finished batch held.
 
         Returns:
             logits (float32, shape (n,)) and cut (bool, shape (n,)).
@@ -71,8 +58,19 @@ class CrossEncoder:
         Raises:
             HardnegError: the model returned NaN or infinity.
         """
-        if not len(queries):
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=bool)
+        logits, cut = np.empty(len(queries), dtype=np.float32), np.empty(len(queries), dtype=bool)
+        for rows, *values in self.parts(queries, passages):
+            logits[rows], cut[rows] = values
+        return logits, cut
+
+    def parts(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[Part]:
+        """Yield (rows, logits, cut) of each batch as it is computed; arguments and errors as of ``score``."""
+        for start in range(0, len(queries), _PAIRS_AT_A_TIME):
+            chunk = slice(start, start + _PAIRS_AT_A_TIME)
+            for rows, logits, cut in self._batches(queries[chunk], passages[chunk]):
+                yield start + rows, logits, cut
+
+    def _batches(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[Part]:
         encoded = self.tokenizer(
             [self.prompts["query"] + text for text in queries],
             [self.prompts["passage"] + text for text in passages],
@@ -88,14 +86,13 @@ class CrossEncoder:
             features = self.tokenizer.pad(batch, padding="max_length", max_length=length, return_tensors="pt")
             return self._model(**features.to(self.spec.device)).logits[:, 0]
 
-        logits = run_canonical(lengths, self.spec.shapes, self.max_length, forward, on_batch)
-        if not np.isfinite(logits).all():
-            bad = int(np.flatnonzero(~np.isfinite(logits))[0])
-            raise HardnegError(
-                f"cross-encoder {self.spec.model}: it scored the query {queries[bad][:60]!r} and a passage as "
-                f"{logits[bad]} in {self.spec.dtype}; run it with --dtype float32."
-            )
-        return logits, cut
+        for rows, logits in run_batches(lengths, self.spec.shapes, self.max_length, forward):
+            for bad in np.flatnonzero(~np.isfinite(logits)):
+                raise HardnegError(
+                    f"cross-encoder {self.spec.model}: it scored the query {queries[rows[bad]][:60]!r} and a passage "
+                    f"as {logits[bad]} in {self.spec.dtype}; run it with --dtype float32."
+                )
+            yield rows, logits, cut[rows]
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

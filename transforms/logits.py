@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.cross_encoder import Part
 from hardneg.transforms.logit_store import LogitStore, pair_keys
 from hardneg.transforms.model_files import ModelSpec
 from hardneg.transforms.progress import record, timed
@@ -15,6 +16,7 @@ from hardneg.transforms.remote_cross_encoder import RemoteSpec
 from hardneg.transforms.resources import Reranker, cross_encoder, drop, hold
 
 STAGE = "score"
+_STORE_AFTER = 30.0  # seconds: what is lost when a worker is killed
 
 
 class StoredLogits:
@@ -55,12 +57,15 @@ class StoredLogits:
     def _score(
         self, model: Reranker, store: LogitStore, keys: np.ndarray, queries: list[str], passages: list[str]
     ) -> None:
-        finished: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        finished: list[Part] = []
+        stored = time.monotonic()
         try:
-            for rows, logits, cut in model.parts(queries, passages, partial(_count, self._work)):
+            for rows, logits, cut in model.parts(queries, passages):
+                record(self._work, STAGE, done=len(rows))
                 finished.append((keys[rows], logits, cut))
-                if sum(len(part[0]) for part in finished) >= model.part_pairs:
+                if time.monotonic() - stored >= _STORE_AFTER:
                     _store(store, finished)
+                    stored = time.monotonic()
         finally:
             _store(store, finished)
 
@@ -75,11 +80,7 @@ def forget(work: str) -> None:
     drop(STAGE, work)
 
 
-def _count(work: str, done: int) -> None:
-    record(work, STAGE, done=done)
-
-
-def _store(store: LogitStore, finished: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+def _store(store: LogitStore, finished: list[Part]) -> None:
     if finished:
         keys, logits, cut = (np.concatenate(column) for column in zip(*finished, strict=True))
         finished.clear()

@@ -7,7 +7,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,15 +17,13 @@ from apache_beam.ml.inference.base import RemoteModelHandler
 from apache_beam.utils.retry import with_exponential_backoff
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.cross_encoder import Part
 from hardneg.transforms.model_files import Kind
 from hardneg.transforms.remote_client import Client, TransientError
 from hardneg.transforms.remote_forms import Api, BadAnswerError, logits_in, question
 
 _NAMESPACE = "hardneg.remote"
-_REQUESTS_A_PART = 8
 _TRIES_OF_CHECK = 3
-
-Part = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,6 @@ class RemoteCrossEncoder:
 
     def __init__(self, spec: RemoteSpec) -> None:
         self.spec = spec
-        self.part_pairs = _REQUESTS_A_PART * spec.batch
         self.description = _describe(spec)
         self._idle: queue.SimpleQueue[tuple[RerankHandler, Client]] = queue.SimpleQueue()
         for _ in range(spec.requests):
@@ -141,25 +138,18 @@ class RemoteCrossEncoder:
         """
         self._ask([("What is rain?", "Rain is water.")], threading.Event(), _TRIES_OF_CHECK)
 
-    def score(
-        self,
-        queries: Sequence[str],
-        passages: Sequence[str],
-        on_batch: Callable[[int], None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def score(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs' logits and whether each was cut (never known): float32 and bool, shape (n,).
 
         Raises:
             HardnegError: the server fails, or answers with anything but scores.
         """
         logits = np.full(len(queries), np.nan, dtype=np.float32)
-        for rows, scores, _ in self.parts(queries, passages, on_batch):
+        for rows, scores, _ in self.parts(queries, passages):
             logits[rows] = scores
         return logits, np.zeros(len(queries), dtype=bool)
 
-    def parts(
-        self, queries: Sequence[str], passages: Sequence[str], on_batch: Callable[[int], None] | None = None
-    ) -> Iterator[Part]:
+    def parts(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[Part]:
         """Yield (rows, logits, cut) of each request as it is answered; an error comes after all that succeeded."""
         stop = threading.Event()
         pool = ThreadPoolExecutor(max_workers=self.spec.requests)
@@ -176,8 +166,6 @@ class RemoteCrossEncoder:
                 logits, rows = future.result(), asked[future]
                 if logits is None:
                     continue
-                if on_batch:
-                    on_batch(len(rows))
                 yield rows, logits, np.zeros(len(rows), dtype=bool)
         finally:
             stop.set()

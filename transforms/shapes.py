@@ -64,6 +64,20 @@ def plan_batches(lengths: np.ndarray, table: ShapeTable, max_length: int) -> Ite
             yield length, np.concatenate([batch, np.full(rows - len(batch), batch[0])])
 
 
+def run_batches(
+    lengths: np.ndarray,
+    table: ShapeTable,
+    max_length: int,
+    forward: Callable[[np.ndarray, int], torch.Tensor],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Run ``forward(row numbers, padded length)`` over canonical batches; yield each one's rows and float32 values."""
+    for length, filled in plan_batches(lengths, table, max_length):
+        with torch.inference_mode():
+            values = forward(filled, length).float().cpu().numpy()
+        real = len(np.unique(filled))
+        yield filled[:real], values[:real]
+
+
 def run_canonical(
     lengths: np.ndarray,
     table: ShapeTable,
@@ -71,20 +85,15 @@ def run_canonical(
     forward: Callable[[np.ndarray, int], torch.Tensor],
     on_batch: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Run ``forward(row numbers, padded length)`` over canonical batches; return float32 rows in order.
+    """Return the values of ``run_batches`` in the order of the rows.
 
-    ``on_batch`` is told how many real rows each finished batch held.
+    ``on_batch`` is told how many rows each finished batch held.
     """
     result: np.ndarray | None = None
-    seen = np.zeros(len(lengths), dtype=bool)
-    with torch.inference_mode():
-        for length, rows in plan_batches(lengths, table, max_length):
-            values = forward(rows, length).float().cpu().numpy()
-            if result is None:
-                result = np.empty((len(lengths), *values.shape[1:]), dtype=np.float32)
-            real = int(np.count_nonzero(~seen[np.unique(rows)]))
-            seen[rows] = True
-            result[rows] = values  # copies give the same bits, so writing them twice changes nothing
-            if on_batch:
-                on_batch(real)
+    for rows, values in run_batches(lengths, table, max_length, forward):
+        if result is None:
+            result = np.empty((len(lengths), *values.shape[1:]), dtype=np.float32)
+        result[rows] = values
+        if on_batch:
+            on_batch(len(rows))
     return np.empty((0,), dtype=np.float32) if result is None else result
