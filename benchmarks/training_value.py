@@ -33,7 +33,11 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained on what; lines of one setting are compared with each other."""
+    """What is trained on what; lines of one setting are compared with each other.
+
+    Attributes:
+        scale: what cosines are multiplied by in the loss: one over the temperature that the bi-encoder was trained at.
+    """
 
     collection: str
     split: str
@@ -43,10 +47,11 @@ class Setting:
     max_length: int = 160
     epochs: int = 1
     learning_rate: float = 2e-5
+    scale: float = 20.0
 
     @property
     def budget(self) -> Budget:
-        return Budget(self.batch_size, self.max_length, self.epochs, self.learning_rate)
+        return Budget(self.batch_size, self.max_length, self.epochs, self.learning_rate, self.scale)
 
 
 THREE_SEEDS = (Kind.IN_BATCH, Kind.DENSE, Kind.PEER_RERANKED, Kind.HARDNEG)
@@ -57,7 +62,7 @@ def settings(queries: int, epochs: int, batch_size: int) -> list[Setting]:
     more = {"epochs": epochs, "batch_size": batch_size}
     return [
         Setting("squad11", "test", queries, "bundled", **more),
-        Setting("cmrc2018", "test", queries // 2, "bundled-multilingual", **more),
+        Setting("cmrc2018", "test", queries // 2, "bundled-multilingual", scale=100.0, **more),
     ]
 
 

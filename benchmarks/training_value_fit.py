@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from training_value_arms import Arm
 
 CUTOFF = 10
-SCALE = 20.0  # of cosines, as in MultipleNegativesRankingLoss
 MISSED = "."  # in place of a rank: not among the first ten
 _RANKS = "123456789a"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a training is."""
+    """How long a training is, and what cosines are multiplied by in the loss."""
 
     batch_size: int
     max_length: int
     epochs: int
     learning_rate: float
+    scale: float
 
 
 def load(model: str) -> SentenceTransformer:
@@ -49,11 +50,7 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
     if model.device.type == "cpu":
         keep_freed_memory()
     own_limit, model.max_seq_length = model.max_seq_length, budget.max_length
-    if arm.loss == "gist":
-        loss = losses.CachedGISTEmbedLoss(model, load(guide), mini_batch_size=budget.batch_size)
-    else:
-        made = {"mnrl": losses.MultipleNegativesRankingLoss, "margin-mse": _margin_mse}
-        loss = made[arm.loss](model)
+    loss = _loss(model, arm.loss, budget, guide)
     assert arm.rows is not None
     steps = -(-len(arm.rows) // budget.batch_size) * budget.epochs
     sampler = BatchSamplers.NO_DUPLICATES if arm.no_duplicates else BatchSamplers.BATCH_SAMPLER
@@ -82,9 +79,16 @@ def fine_tune(model: SentenceTransformer, arm: Arm, budget: Budget, seed: int, g
     model.max_seq_length = own_limit
 
 
-def _margin_mse(model: SentenceTransformer) -> losses.MarginMSELoss:
-    """Return the loss on scaled cosines: logits differ by ten and more, which plain cosines could not follow."""
-    return losses.MarginMSELoss(model, similarity_fct=lambda one, other: SCALE * pairwise_cos_sim(one, other))
+def _loss(model: SentenceTransformer, name: str, budget: Budget, guide: str) -> torch.nn.Module:
+    match name:
+        case "gist":
+            return losses.CachedGISTEmbedLoss(
+                model, load(guide), temperature=1 / budget.scale, mini_batch_size=budget.batch_size
+            )
+        case "margin-mse":  # on scaled cosines: logits differ by ten and more, which plain cosines could not follow
+            return losses.MarginMSELoss(model, lambda one, other: budget.scale * pairwise_cos_sim(one, other))
+        case _:
+            return losses.MultipleNegativesRankingLoss(model, scale=budget.scale)
 
 
 def _prompt(model: SentenceTransformer, *names: str) -> str:

@@ -36,7 +36,8 @@ def table(lines: list[dict[str, Any]]) -> str:
     for line in lines:
         by_kind.setdefault(line["kind"], {})[line["seed"]] = line
     first = lines[0]
-    budget = f"{first['epochs']} epoch, batches of {first['batch_size']}, {first['max_length']} tokens"
+    budget = f"{first['epochs']} epoch, batches of {first['batch_size']}, {first['max_length']} tokens, "
+    budget += f"temperature {1 / first['scale']:g}"
     head = (
         f"{first['collection']}, {first['queries']:,} train queries, {len(first['ranks']):,} test questions, "
         f"{first['bi_encoder']}, {budget}\n\n"
