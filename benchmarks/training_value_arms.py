@@ -44,6 +44,13 @@ class Arm:
     loss: str = "mnrl"
     no_duplicates: bool = False
 
+    def trains_as(self, other: Arm) -> bool:
+        """Return whether both train on the same rows, in the same order, in the same way."""
+        if self.rows is None or other.rows is None:
+            return False
+        ways = [(arm.loss, arm.no_duplicates, arm.rows.column_names) for arm in (self, other)]
+        return ways[0] == ways[1] and self.rows.to_dict() == other.rows.to_dict()
+
 
 def make_arm(kind: Kind, mined: MinedSets, seed: int) -> Arm:
     """Return a kind's training set; ``seed`` draws the random negatives."""
