@@ -59,8 +59,8 @@ class CrossEncoder:
             HardnegError: the model returned NaN or infinity.
         """
         logits, cut = np.empty(len(queries), dtype=np.float32), np.empty(len(queries), dtype=bool)
-        for rows, *values in self.parts(queries, passages):
-            logits[rows], cut[rows] = values
+        for rows, scores, were_cut in self.parts(queries, passages):
+            logits[rows], cut[rows] = scores, were_cut
         return logits, cut
 
     def parts(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[Part]:
@@ -87,7 +87,8 @@ class CrossEncoder:
             return self._model(**features.to(self.spec.device)).logits[:, 0]
 
         for rows, logits in run_batches(lengths, self.spec.shapes, self.max_length, forward):
-            for bad in np.flatnonzero(~np.isfinite(logits)):
+            if not np.isfinite(logits).all():
+                bad = int(np.flatnonzero(~np.isfinite(logits))[0])
                 raise HardnegError(
                     f"cross-encoder {self.spec.model}: it scored the query {queries[rows[bad]][:60]!r} and a passage "
                     f"as {logits[bad]} in {self.spec.dtype}; run it with --dtype float32."
