@@ -22,7 +22,7 @@ _STORE_AFTER = 30.0  # seconds: what is lost when a worker is killed
 class StoredLogits:
     """A function from (query texts, passage strings) to (logits, cut), which remembers each pair.
 
-    Equal pairs are scored once. What is scored is stored as it comes, also before an error.
+    Equal pairs are scored once. What is scored is stored every half minute, and before an error.
 
     Args:
         work: the run's work folder.
