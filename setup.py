@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
@@ -16,13 +16,17 @@ setup(
     python_requires=">=3.11",
     # pipelines/ and transforms/ are top-level folders here, but importable only as hardneg.pipelines and
     # hardneg.transforms: in site-packages, their bare names would collide with their users' own folders.
-    packages=["hardneg", "hardneg.pipelines", "hardneg.transforms"],
+    packages=[
+        "hardneg",
+        *(f"hardneg.{name}" for name in find_packages(include=["pipelines*", "transforms*"])),
+        *(f"hardneg.{name}" for name in find_packages("hardneg", include=["compat*"])),
+    ],
     package_dir={
         "hardneg": "hardneg",
         "hardneg.pipelines": "pipelines",
         "hardneg.transforms": "transforms",
     },
-    package_data={"hardneg": ["py.typed"], "hardneg.pipelines": ["report_page.html"]},
+    package_data={"hardneg": ["py.typed"], "hardneg.pipelines.report": ["report_page.html"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "sentence-transformers>=5.2,<7",

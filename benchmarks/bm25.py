@@ -23,7 +23,9 @@ import bm25s
 import numpy as np
 from rank_bm25 import BM25Okapi
 
-from hardneg.transforms.bm25 import (
+from hardneg.transforms.core.text import cut_digest, passage_string
+from hardneg.transforms.core.tokenization import make_tokenizer
+from hardneg.transforms.retrieval.bm25.search import (
     K1,
     B,
     Bm25Segment,
@@ -33,8 +35,6 @@ from hardneg.transforms.bm25 import (
     merge_statistics,
     search,
 )
-from hardneg.transforms.text import cut_digest, passage_string
-from hardneg.transforms.tokenization import make_tokenizer
 
 Bags = list[list[str]]
 

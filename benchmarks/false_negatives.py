@@ -33,8 +33,8 @@ from false_negatives_plot import plot
 from peer_sentence_transformers import StoredEncoder, mine, vectors
 
 from hardneg.pipelines.cli import run as hardneg
-from hardneg.transforms.model_files import ModelSpec
-from hardneg.transforms.run_tables import read_manifest, read_shard, shards
+from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.output.finished_run import read_manifest, read_shard, shards
 
 NEGATIVES = 5
 MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hardneg.transforms.evaluation import Relevance
-from hardneg.transforms.keys import KeyMap, Keys, id_keys, text_keys
-from hardneg.transforms.loose_inputs import Judgements
-from hardneg.transforms.text import passage_string
+from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, text_keys
+from hardneg.transforms.core.text import passage_string
+from hardneg.transforms.inputs.judgements import Judgements
+from hardneg.transforms.reports.evaluation import Relevance
 
 NAMES = ("hotpotqa_500", "debian_packages", "vaswani")
 ALL_QUERIES_UP_TO = 500  # a collection with more known queries is tried on SOME_QUERIES of them

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from false_negatives_data import Collection, Qrels, keys
 
-from hardneg.transforms.conformal import clopper_pearson
-from hardneg.transforms.evaluation import bootstrap
+from hardneg.transforms.judge.leak_rate import clopper_pearson
+from hardneg.transforms.reports.evaluation import bootstrap
 
 Pairs = Sequence[tuple[str, str]]  # (query id, passage id)
 Floats = npt.NDArray[np.float64]

@@ -20,10 +20,10 @@ from false_negatives_data import NAMES, Collection, keys, read_collection
 from promise_rows import SIMILARITY, Mask, Rows, read_rows
 from scipy.optimize import minimize
 
-from hardneg.transforms.calibration import count, edges, extract
-from hardneg.transforms.judging import cross_fit, fold_of
-from hardneg.transforms.keys import Keys, pair_keys
-from hardneg.transforms.selection import select
+from hardneg.transforms.core.hashing import Keys, pair_keys
+from hardneg.transforms.filters.order import select
+from hardneg.transforms.judge.false_negative_rate import count, edges, extract
+from hardneg.transforms.judge.judge import cross_fit, fold_of
 
 NEGATIVES = 5
 FOLDS = 5

@@ -24,10 +24,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.pipelines import driver
-from hardneg.pipelines.config import MineConfig
-from hardneg.transforms.cross_encoder import CrossEncoder
-from hardneg.transforms.model_files import ModelSpec
+from hardneg.pipelines.commands import driver
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.transforms.models.cross_encoder import CrossEncoder
+from hardneg.transforms.models.files import ModelSpec
 
 RERANKED, CANDIDATES = 20, 50
 BI_ENCODERS = {"minilm": "bundled", "e5": "bundled-multilingual"}

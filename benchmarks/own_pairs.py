@@ -18,7 +18,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardneg.transforms.text import cut_digest, normalise, passage_string
+from hardneg.transforms.core.text import cut_digest, normalise, passage_string
 
 PAIRS, OTHERS = 1000, 4000
 SEEN = 6000  # Debian descriptions of the smallest digests, which the bundled model has learned from

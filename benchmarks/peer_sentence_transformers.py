@@ -19,8 +19,8 @@ from false_negatives_data import Collection
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
-from hardneg.transforms.embedding import store_array, stored_array, texts_digest
-from hardneg.transforms.model_files import ModelSpec, describe_model, find_model
+from hardneg.transforms.models.files import ModelSpec, describe_model, find_model
+from hardneg.transforms.retrieval.encode import store_array, stored_array, texts_digest
 
 RANGE_MAX = 100
 _CHUNK_BATCHES = 32  # a killed run loses at most this many batches

@@ -29,11 +29,11 @@ from false_negatives_data import NAMES, Collection, read_collection
 from promise_rows import SIMILARITY, Labelling, Mask, Rows, draw_half, draw_known, read_rows, relevant_passages
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.calibration import DEFAULT_GAMMA, Choice, choose, count, extract
-from hardneg.transforms.conformal import leak_rate_threshold
-from hardneg.transforms.gamma import estimate_gamma
-from hardneg.transforms.judging import apply_judge, cross_fit, fit_judge
-from hardneg.transforms.text import cut_digest
+from hardneg.transforms.core.text import cut_digest
+from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, count, extract
+from hardneg.transforms.judge.gamma import estimate_gamma
+from hardneg.transforms.judge.judge import apply_judge, cross_fit, fit_judge
+from hardneg.transforms.judge.leak_rate import leak_rate_threshold
 
 NEGATIVES = 5
 TARGETS = (0.02, 0.05, 0.1)

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from false_negatives_data import Collection, keys
 
-from hardneg.transforms.keys import Keys, pair_keys
-from hardneg.transforms.masking import Reason
-from hardneg.transforms.run_tables import read_shard, shards
+from hardneg.transforms.core.hashing import Keys, pair_keys
+from hardneg.transforms.filters.known import Reason
+from hardneg.transforms.output.finished_run import read_shard, shards
 
 Labelling = Literal["one", "half"]
 Mask = npt.NDArray[np.bool_]

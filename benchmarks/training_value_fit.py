@@ -13,8 +13,8 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from sentence_transformers.training_args import BatchSamplers
 from sentence_transformers.util import pairwise_cos_sim
 
-from hardneg.transforms.allocator import keep_freed_memory
-from hardneg.transforms.model_files import ModelSpec, default_dtype, find_model
+from hardneg.transforms.models.files import ModelSpec, default_dtype, find_model
+from hardneg.transforms.training.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from training_value_arms import Arm

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hardneg.transforms.cross_encoder import sigmoid
-from hardneg.transforms.logit_store import pair_keys
-from hardneg.transforms.logits import StoredLogits, logit_store
-from hardneg.transforms.model_files import ModelSpec
-from hardneg.transforms.resources import cross_encoder
+from hardneg.transforms.mining.logit_store import pair_keys
+from hardneg.transforms.mining.pair_scores import StoredLogits, logit_store
+from hardneg.transforms.models.cross_encoder import sigmoid
+from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.loaded import cross_encoder
 
 
 class StoredJudge:

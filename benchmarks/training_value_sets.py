@@ -21,8 +21,8 @@ from training_value_fit import load
 from training_value_judge import StoredJudge
 
 from hardneg.pipelines.cli import run as hardneg
-from hardneg.transforms.run_tables import read_shard, shards
-from hardneg.transforms.text import passage_string
+from hardneg.transforms.core.text import passage_string
+from hardneg.transforms.output.finished_run import read_shard, shards
 
 QUERIES, HARDNEG, DENSE, BM25, PEER, PEER_RERANKED = "queries", "hardneg", "dense", "bm25", "peer", "peer-reranked"
 PEER_OPTIONS = {"relative_margin": 0.05, "num_negatives": 1, "sampling_strategy": "top", "verbose": False}

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hardneg.transforms.text import cut_digest
+from hardneg.transforms.core.text import cut_digest
 
 DATA = Path("demo", "data")
 OUT = Path("demo", "out")

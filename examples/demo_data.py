@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hardneg.transforms.text import cut_digest, normalise
+from hardneg.transforms.core.text import cut_digest, normalise
 
 PASSAGES = 800
 QUERIES = 150

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hardneg.api import Run, audit, load_candidates, mine
-    from hardneg.st_compat import mine_hard_negatives
+    from hardneg.compat.drop_in import mine_hard_negatives
 
 __version__ = "0.1.0"
 __all__ = ["Run", "__version__", "audit", "load_candidates", "mine", "mine_hard_negatives"]
@@ -15,7 +15,7 @@ __all__ = ["Run", "__version__", "audit", "load_candidates", "mine", "mine_hard_
 # Imported when first asked for: they load Beam and torch.
 _MODULES = {
     **dict.fromkeys(("Run", "audit", "load_candidates", "mine"), "hardneg.api"),
-    "mine_hard_negatives": "hardneg.st_compat",
+    "mine_hard_negatives": "hardneg.compat.drop_in",
 }
 
 

@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from hardneg.errors import HardnegError
-from hardneg.pipelines import audit as auditing
-from hardneg.pipelines import driver
-from hardneg.pipelines.audit import AuditReport
-from hardneg.pipelines.config import MineConfig, problems_of
-from hardneg.pipelines.options import AuditOptions
-from hardneg.transforms.masking import Verdict
-from hardneg.transforms.run_tables import read_manifest, read_shard, shards, texts_of
+from hardneg.pipelines.commands import audit as auditing
+from hardneg.pipelines.commands import driver
+from hardneg.pipelines.commands.audit import AuditReport
+from hardneg.pipelines.options.finished import AuditOptions
+from hardneg.pipelines.options.mine import MineConfig, problems_of
+from hardneg.transforms.filters.known import Verdict
+from hardneg.transforms.output.finished_run import read_manifest, read_shard, shards, texts_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -250,7 +250,7 @@ def _model(given: Any, name: str, folder: str) -> str:
 def _showing(work: str) -> Iterator[None]:
     from rich.console import Console
 
-    from hardneg.pipelines.display import watching
+    from hardneg.pipelines.terminal.display import watching
 
     with watching(work, Console(stderr=True)):
         yield

@@ -83,7 +83,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def _config_of(argv: list[str]) -> Any:
     """Return the options of ``--config FILE`` for the parser; options on the command line win."""
-    from hardneg.pipelines.config import load_options, options_of_run
+    from hardneg.pipelines.options.mine import load_options, options_of_run
 
     if argv and argv[0] not in ("mine", "calibrate"):
         return []
@@ -108,7 +108,7 @@ def _complain(message: str) -> int:
 
 
 def _text_of(error: cyclopts.CycloptsError) -> str:
-    from hardneg.pipelines.config import problems_of
+    from hardneg.pipelines.options.mine import problems_of
 
     cause = error.__cause__ or error.__context__
     return problems_of(cause) if isinstance(cause, ValidationError) else str(error)
@@ -124,8 +124,7 @@ def _quiet() -> None:
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 
 
-from hardneg.pipelines.config import MineConfig
-from hardneg.pipelines.options import (
+from hardneg.pipelines.options.finished import (
     AUDIT_DEFAULTS,
     EVALUATE_DEFAULTS,
     REPORT_DEFAULTS,
@@ -134,7 +133,8 @@ from hardneg.pipelines.options import (
     ExportOptions,
     ReportOptions,
 )
-from hardneg.pipelines.train_options import TrainOptions
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.options.train import TrainOptions
 
 
 @app.command(name="mine")
@@ -152,14 +152,14 @@ def _mine(
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Mine hard negatives: from a corpus, queries and known positives to Parquet triplets."""
-    from hardneg.pipelines.display import watching
-    from hardneg.pipelines.driver import mine
-    from hardneg.pipelines.work_folder import notes
+    from hardneg.pipelines.commands.driver import mine
+    from hardneg.pipelines.runs.work_folder import notes
+    from hardneg.pipelines.terminal.display import watching
 
     if dry_run and config.from_run:
         raise HardnegError("--dry-run has nothing to tell of --from RUN: it takes seconds; run it.")
     if dry_run:
-        from hardneg.pipelines.estimate import estimate, scratch
+        from hardneg.pipelines.commands.estimate import estimate, scratch
 
         with scratch(config) as trial, watching(trial.work_folder, _log):
             lines = estimate(trial, beam_args)
@@ -175,7 +175,7 @@ def _mine(
 
 
 def _report(output: str, manifest: dict[str, Any]) -> None:
-    from hardneg.pipelines.tables import denoising_line
+    from hardneg.pipelines.terminal.tables import denoising_line
 
     counts = manifest["counts"]
     queries, mined = counts.get("queries", 0), counts.get("mined", 0)
@@ -205,9 +205,9 @@ def _calibrate(
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Calibrate the judge and its threshold on a sample; --output is the judge.json for `mine --judge-file`."""
-    from hardneg.pipelines import tables
-    from hardneg.pipelines.calibrate import calibrate
-    from hardneg.pipelines.display import watching
+    from hardneg.pipelines.commands.calibrate import calibrate
+    from hardneg.pipelines.terminal import tables
+    from hardneg.pipelines.terminal.display import watching
 
     with watching(config.work_folder, _log):
         judge = calibrate(config, beam_args)
@@ -223,8 +223,8 @@ def _train_judge(
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Train a cross-encoder on known positives, with negatives of hardneg's own, or on scored pairs."""
-    from hardneg.pipelines.display import TrainingDisplay
-    from hardneg.pipelines.train_judge import train_judge
+    from hardneg.pipelines.commands.train_judge import train_judge
+    from hardneg.pipelines.terminal.display import TrainingDisplay
 
     with TrainingDisplay(_log) as display:
         trained = train_judge(config, beam_args, display)
@@ -248,8 +248,8 @@ def _audit(
     config: Annotated[AuditOptions, Parameter(name="*")] = AUDIT_DEFAULTS,
 ) -> int:
     """Check a set of training data, ours or another tool's: exit code 1 if anything is wrong with it."""
-    from hardneg.pipelines.audit import audit
-    from hardneg.pipelines.tables import fault_table
+    from hardneg.pipelines.commands.audit import audit
+    from hardneg.pipelines.terminal.tables import fault_table
 
     report = audit(triplets, config)
     _output.print(
@@ -271,9 +271,9 @@ def _evaluate(
     config: Annotated[EvaluateOptions, Parameter(name="*")] = EVALUATE_DEFAULTS,
 ) -> int:
     """Evaluate a finished run against judgements it was not told of, or against a person's."""
-    from hardneg.pipelines import tables
-    from hardneg.pipelines.evaluate import evaluate
-    from hardneg.pipelines.json_files import write_json
+    from hardneg.pipelines.commands.evaluate import evaluate
+    from hardneg.pipelines.terminal import tables
+    from hardneg.pipelines.terminal.json_files import write_json
 
     evaluation = evaluate(folder, config)
     if evaluation.drawn:
@@ -311,11 +311,11 @@ def _report_run(
     config: Annotated[ReportOptions, Parameter(name="*")] = REPORT_DEFAULTS,
 ) -> int:
     """Report what a finished run kept, and what it would keep at other targets; writes RUN/report.html again."""
-    from hardneg.pipelines import report_tables
-    from hardneg.pipelines.json_files import write_json
-    from hardneg.pipelines.report import report
-    from hardneg.pipelines.report_html import write_report
-    from hardneg.pipelines.tables import denoising_line
+    from hardneg.pipelines.report import tables as report_tables
+    from hardneg.pipelines.report.html import write_report
+    from hardneg.pipelines.report.report import report
+    from hardneg.pipelines.terminal.json_files import write_json
+    from hardneg.pipelines.terminal.tables import denoising_line
 
     if pair:
         return _why(folder, *pair)
@@ -344,8 +344,8 @@ def _report_run(
 
 
 def _why(folder: str, query: str, passage: str) -> int:
-    from hardneg.pipelines.why import why
-    from hardneg.pipelines.why_table import why_table
+    from hardneg.pipelines.report.why import why
+    from hardneg.pipelines.report.why_table import why_table
 
     for place, answer in enumerate(why(folder, query, passage)):
         if place:
@@ -362,7 +362,7 @@ def _export(
     config: Annotated[ExportOptions, Parameter(name="*")],
 ) -> int:
     """Export a finished run in the form that a trainer takes."""
-    from hardneg.pipelines.export import export, summary
+    from hardneg.pipelines.commands.export import export, summary
 
     for line in summary(export(folder, config), config.output):
         _output.print(line, markup=False)

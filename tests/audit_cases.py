@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.pipelines.audit import AuditReport, audit
-from hardneg.pipelines.options import AuditOptions
+from hardneg.pipelines.commands.audit import AuditReport, audit
+from hardneg.pipelines.options.finished import AuditOptions
 
 Rows = list[dict[str, Any]]
 

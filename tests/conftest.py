@@ -16,8 +16,8 @@ from rerank_server import RerankServer
 # Beam warns of missing cloud libraries while it is imported.
 logging.getLogger().setLevel(logging.ERROR)
 
-from hardneg.pipelines import driver  # noqa: E402
-from hardneg.pipelines.config import MineConfig  # noqa: E402
+from hardneg.pipelines.commands import driver  # noqa: E402
+from hardneg.pipelines.options.mine import MineConfig  # noqa: E402
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 # One runner everywhere, named, with Beam's type checks of every element.

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from hardneg.transforms.multilingual import _EMBEDDINGS, _LAYER
+from hardneg.transforms.models.multilingual import _EMBEDDINGS, _LAYER
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 WORDS = ["▁", "▁otter", "▁fish", "水", "獭", "～", "o", "t", "e", "r", "é", "<mask>"]

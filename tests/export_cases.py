@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from finished_run import candidate
 
-from hardneg.pipelines.options import ExportOptions
-from hardneg.transforms.exporting import FIXED, FORMATS
-from hardneg.transforms.text import normalise
+from hardneg.pipelines.options.finished import ExportOptions
+from hardneg.transforms.core.text import normalise
+from hardneg.transforms.export.exporting import FIXED, FORMATS
 
 Rows = list[dict[str, Any]]
 HOSTILE = 'line\nbreaks\r\n\t"quotes" \\ \x00 \x85\u2028\u2029 \U0001f984 \u4e2d\u6587 \u0627\u0644 e\u0301'

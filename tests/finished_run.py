@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.transforms.text import cut_digest
+from hardneg.transforms.core.text import cut_digest
 
 CANDIDATES = pa.schema(
     [

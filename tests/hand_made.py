@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hardneg.transforms.blocks import Block
-from hardneg.transforms.denoising import Denoising
-from hardneg.transforms.fusion import Source
-from hardneg.transforms.hydration import TEXTS, TextsOf, texts_from_table
-from hardneg.transforms.judging import single_signal_judge
-from hardneg.transforms.mining import Mined, mine_block
-from hardneg.transforms.policies import Policy
-from hardneg.transforms.queries import JOINED
-from hardneg.transforms.segments import DIGEST
-from hardneg.transforms.text import cut_digest, text_digest
+from hardneg.transforms.core.block import Block
+from hardneg.transforms.core.text import cut_digest, text_digest
+from hardneg.transforms.corpus.query_blocks import JOINED
+from hardneg.transforms.corpus.segments import DIGEST
+from hardneg.transforms.corpus.texts import TEXTS, TextsOf, texts_from_table
+from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.judge import single_signal_judge
+from hardneg.transforms.mining.mine_stage import Mined, mine_block
+from hardneg.transforms.retrieval.search import Source
 
 SOURCES = [Source("bm25", "bm25"), Source("dense", "dense"), Source("run", "r")]
 LAZY = Policy(max_sigmoid=0.1, negatives=2, order="similarity")

@@ -14,14 +14,14 @@ import pytest
 import zstandard
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.blocks import QRELS, QUERIES, READ_COUNTS, REJECTED
-from hardneg.transforms.input_files import (
+from hardneg.transforms.core.block import QRELS, QUERIES, READ_COUNTS, REJECTED
+from hardneg.transforms.inputs.input_files import (
     REASONS,
     Columns,
     InputFile,
 )
-from hardneg.transforms.input_plan import InputOptions, plan_inputs
-from hardneg.transforms.reading import passage_schema, read_rows
+from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
+from hardneg.transforms.inputs.rows import passage_schema, read_rows
 
 CORPUS = '{"_id": "p1", "title": "T", "text": "one"}\n{"_id": "p2", "text": "two"}\n'
 QUERY_LINES = '{"_id": "q1", "text": "what?"}\n'

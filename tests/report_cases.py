@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from finished_run import candidate, write_run
 
-from hardneg.pipelines.config import MineConfig
-from hardneg.pipelines.options import ReportOptions
-from hardneg.transforms.denoising import Denoising, JudgeName, Target
-from hardneg.transforms.fusion import Source
-from hardneg.transforms.sample import SAMPLE, SampleScores, calibrate, score_sample
+from hardneg.pipelines.options.finished import ReportOptions
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
+from hardneg.transforms.judge.sample import SAMPLE, SampleScores, calibrate, score_sample
+from hardneg.transforms.retrieval.search import Source
 
 Rows = list[dict[str, Any]]
 SOURCES = [Source("bm25", "bm25"), Source("dense", "dense")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertModel
 
-from hardneg.transforms.model_files import ModelSpec, find_model
+from hardneg.transforms.models.files import ModelSpec, find_model
 
 
 def save_tokenizer(folder: Path) -> None:

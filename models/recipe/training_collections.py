@@ -17,7 +17,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from hardneg.transforms.text import cut_digest, normalise
+from hardneg.transforms.core.text import cut_digest, normalise
 
 QUERIES = {"squad11": 8508, "cmrc2018": 10142, "debian_packages": 6000}
 DOCSTRINGS = 6000

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hardneg.transforms.text import cut_digest, normalise
-from hardneg.transforms.training_pairs import PAIRS, RERANKED
+from hardneg.transforms.core.text import cut_digest, normalise
+from hardneg.transforms.training.training_pairs import PAIRS, RERANKED
 
 QUERIES = {"squad11": 3000, "cmrc2018": 3500, "debian_packages": 2000, "docstrings": 2000}
 LONGEST = {"docstrings": 600, "debian_packages": 600}  # characters of a passage

@@ -1,0 +1,226 @@
+"""`hardneg audit`: checks a set of training data, ours or another tool's. Runs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines.options.finished import AuditOptions
+from hardneg.transforms.audit import auditing
+from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, Recorder, Records, Spot
+from hardneg.transforms.audit.references import (
+    check_run,
+    known_positives,
+    read_held_out,
+    read_reference,
+    read_run_positives,
+    triplets_of_run,
+)
+from hardneg.transforms.audit.triplet_files import (
+    ColumnNames,
+    Layout,
+    TripletFile,
+    find_triplet_files,
+    layout_of,
+    run_of,
+)
+from hardneg.transforms.audit.triplet_reading import read_triplets, rows_at
+from hardneg.transforms.audit.triplet_rows import TripletBatch
+from hardneg.transforms.core.hashing import KeyMap
+from hardneg.transforms.inputs.judgements import plan_files, read_judgements
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Example:
+    """One occurrence of a fault: where it is, and what stands there."""
+
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault that was found: its code, what it is in words, how often, and up to three examples."""
+
+    kind: str
+    title: str
+    count: int
+    examples: list[Example]
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit looked at and what it found; ``clean`` if nothing."""
+
+    files: int
+    rows: int
+    anchors: int
+    negatives: int
+    faults: list[Fault]
+
+    @property
+    def clean(self) -> bool:
+        return not self.faults
+
+
+def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
+    """Check a data set.
+
+    Args:
+        paths: a run of ours, a folder, files or patterns.
+        options: what to compare it with.
+
+    Raises:
+        HardnegError: something given is not there or can't be read, or the set has no row.
+    """
+    _check_options(options)
+    files = find_triplet_files(paths)
+    run = run_of(files[0]) if len({run_of(file) for file in files}) == 1 else None
+    known, findings = _known(options, run)
+    queries, passages = read_held_out(options.holdout, options.holdout_split, options.min_relevance)
+    names = ColumnNames(options.anchor_column, options.positive_column, tuple(options.negative_column))
+    layouts = [layout_of(file, names) for file in files]
+    records = _records(files, layouts)
+    if not len(records) and not records.flaws:
+        raise HardnegError(f"{paths[0]} has no row: there is nothing to check.")
+    findings += auditing.flawed_rows(records, [_place(file) for file in files])
+    findings += auditing.empty_texts(records)
+    findings += auditing.positives_among_negatives(records, known)
+    findings += auditing.duplicate_negatives(records, triplets_of_run(run) if run else None)
+    findings += auditing.duplicate_ids(records)
+    if options.expect:
+        findings += auditing.too_few_negatives(records, options.expect)
+    findings += check_run(run, options.expect) if run else []
+    findings += auditing.held_out(records, queries, passages)
+    return AuditReport(
+        files=len(files),
+        rows=len(records),
+        anchors=len(np.unique(records.anchor)),
+        negatives=len(records.negatives.row),
+        faults=_faults(findings, files, layouts, records),
+    )
+
+
+def _check_options(options: AuditOptions) -> None:
+    if options.holdout_split and not options.holdout:
+        raise HardnegError("--holdout-split names one of the qrels of --holdout: leave it out, or give --holdout.")
+
+
+def _known(options: AuditOptions, run: str | None) -> tuple[Known, list[Finding]]:
+    """Return the positives known from elsewhere, and what is wrong with the ids of the files they are in."""
+    columns = {
+        "--id-column": options.id_column,
+        "--text-column": options.text_column,
+        "--title-column": options.title_column,
+        "--query-id-column": options.query_id_column,
+        "--anchor-column": options.query_column,
+    }
+    named = {option: name for option, name in columns.items() if name}
+    maps: dict[str, KeyMap] = {}
+    findings = []
+    for kind, given, option in (("queries", options.queries, "--queries"), ("passages", options.corpus, "--corpus")):
+        if given:
+            reference = read_reference(plan_files(kind, given, option, named), kind)
+            maps[kind] = reference.texts
+            findings.append(reference.conflicts)
+    if not options.qrels:
+        return Known(), findings
+    if run and len(maps) < 2:
+        own_queries, own_passages = read_run_positives(run)
+        maps = {"queries": own_queries, "passages": own_passages, **maps}
+    empty = KeyMap(*(np.zeros(0, dtype=np.uint64),) * 2)
+    files = plan_files("qrels", options.qrels, "--qrels")
+    judged = read_judgements(files, options.min_relevance)
+    return known_positives(judged, maps.get("queries", empty), maps.get("passages", empty)), findings
+
+
+def _records(files: Sequence[TripletFile], layouts: Sequence[Layout | None]) -> Records:
+    recorder = Recorder()
+    for number, (file, layout) in enumerate(zip(files, layouts, strict=True)):
+        for batch in read_triplets(file, layout) if layout else ():
+            recorder.add(number, batch)
+    return recorder.records()
+
+
+def _faults(
+    findings: Sequence[Finding], files: Sequence[TripletFile], layouts: Sequence[Layout | None], records: Records
+) -> list[Fault]:
+    """Join findings of one kind, in the order of ``TITLES``, and look their examples up."""
+    joined: dict[str, Finding] = {}
+    for finding in findings:
+        whole = joined.setdefault(finding.kind, Finding(finding.kind, 0))
+        whole.count += finding.count
+        whole.examples = (whole.examples + finding.examples)[:EXAMPLES]
+    found = [joined[kind] for kind in auditing.TITLES if kind in joined and joined[kind].count]
+    spots = [spot for finding in found for spot in finding.examples if isinstance(spot, Spot)]
+    shown = _look_up(spots, files, layouts, records)
+    return [
+        Fault(
+            finding.kind,
+            finding.title,
+            finding.count,
+            [shown[e] if isinstance(e, Spot) else _split(e) for e in finding.examples],
+        )
+        for finding in found
+    ]
+
+
+def _place(file: TripletFile) -> str:
+    """Return how the place of a row begins; its number follows."""
+    return f"{file.path}:row " if file.format == "parquet" else f"{file.path}:"
+
+
+def _split(sentence: str) -> Example:
+    place, _, text = sentence.partition(": ")
+    return Example(place, _printable(text))
+
+
+def _look_up(
+    spots: Sequence[Spot], files: Sequence[TripletFile], layouts: Sequence[Layout | None], records: Records
+) -> dict[Spot, Example]:
+    """Read again the rows that are to be shown."""
+    shown: dict[Spot, Example] = {}
+    for number in sorted({int(records.file[spot.row]) for spot in spots}):
+        file, layout = files[number], layouts[number]
+        assert layout is not None  # it has rows
+        own = [spot for spot in spots if records.file[spot.row] == number]
+        batches: Iterator[TripletBatch] = read_triplets(file, layout)
+        for batch, row in rows_at(batches, [int(records.line[spot.row]) for spot in own]):
+            line = int(batch.lines[row])
+            for spot in own:
+                if records.line[spot.row] == line:
+                    shown[spot] = Example(f"{_place(file)}{line}", _text(batch, row, spot))
+    return shown
+
+
+def _text(batch: TripletBatch, row: int, spot: Spot) -> str:
+    """Return what stands at a spot, in a few words."""
+    anchor = _shortened(batch.anchors[row].as_py())
+    texts = batch.negatives if spot.part.startswith("negative") else batch.positives
+    place = int(texts.starts[row]) + spot.nth
+    if spot.part == "anchor":
+        text = f"anchor {anchor}"
+    elif spot.part in ("positive", "negative"):
+        text = f"{spot.part} {_shortened(texts.values[place].as_py())} of anchor {anchor}"
+    elif spot.part in ("query_id", "row_id"):
+        ids = batch.query_ids if spot.part == "query_id" else batch.row_ids
+        text = f"{spot.part} {ids[row].as_py() if ids is not None else None} of anchor {anchor}"
+    else:
+        identifier = texts.ids[place].as_py() if texts.ids is not None else None
+        text = f"{spot.part} {identifier} of {_shortened(texts.values[place].as_py())}"
+    return f"{text}: {spot.detail}" if spot.detail else text
+
+
+def _shortened(text: str | None) -> str:
+    """Return a text as a message quotes it: on one line, without what a terminal would obey."""
+    plain = " ".join(_printable((text or "")[: 2 * _SHOWN]).split())
+    return repr(plain if len(plain) <= _SHOWN else plain[: _SHOWN - 3] + "...") if text else "(none)"
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,139 @@
+"""A run from its options to a published output and what is made from it. Prints nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines.commands.export import export
+from hardneg.pipelines.graphs.mine import build
+from hardneg.pipelines.graphs.remine import build_from_run, stored_manifest
+from hardneg.pipelines.options.finished import REPORT_DEFAULTS, ExportOptions
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.report.html import write_report
+from hardneg.pipelines.report.report import report
+from hardneg.pipelines.runs.plan import Plan
+from hardneg.pipelines.runs.publishing import clear, publish
+from hardneg.pipelines.runs.runner import pipeline_options, run_graph, worker_threads
+from hardneg.pipelines.runs.work_folder import working
+from hardneg.transforms.core import storage
+from hardneg.transforms.export.exporting import FIXED
+from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, read_holdout
+from hardneg.transforms.inputs.files import explaining
+from hardneg.transforms.inputs.planning import plan_inputs
+from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.sample import signals_of
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.served.cross_encoder import RemoteSpec
+
+
+def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
+    """Run a mining configuration to a published output, its page and its further formats; return its manifest."""
+    manifest = mine_tables(config, beam_args)
+    # The run is there, whatever becomes of what is made from it.
+    failed = []
+    for finish in (_export, _report):
+        try:
+            finish(config)
+        except HardnegError as error:
+            failed.append(str(error))
+    if failed:
+        raise HardnegError(" ".join(failed))
+    return manifest
+
+
+def mine_tables(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
+    """Run a mining configuration to a published output, without page and formats; return its manifest."""
+    start = time.perf_counter()
+    options = pipeline_options(beam_args)
+    plan = make_plan(config, options)
+    with working(plan):
+        clear(config.output)
+        run_graph(plan, options, build_from_run if config.from_run else build)
+        return publish(plan, time.perf_counter() - start)
+
+
+def _report(config: MineConfig) -> None:
+    """Write the page of the published output, as ``hardneg report`` does."""
+    output = config.output
+    try:
+        write_report(report(output, REPORT_DEFAULTS))
+    except (HardnegError, OSError) as error:
+        raise HardnegError(
+            f"The run in {output} is finished, but its report.html was not written: {str(error).removesuffix('.')}; "
+            f"`hardneg report {output}` makes it again."
+        ) from None
+
+
+def _export(config: MineConfig) -> None:
+    """Write the formats that were asked for into the published output, each as ``hardneg export`` does."""
+    for form in dict.fromkeys(config.format):
+        short = {"short": "smaller"} if form in FIXED else {}
+        folder = storage.join(config.output, form)
+        try:
+            export(config.output, ExportOptions.model_validate({"format": form, "output": folder, **short}))
+        except HardnegError as error:
+            raise HardnegError(
+                f"The run in {config.output} is finished, but was not exported as {form}: {error}"
+            ) from None
+
+
+def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
+    """Look at everything that can be wrong before a worker starts.
+
+    Raises:
+        HardnegError: inputs, models or files that are not there.
+    """
+    work = config.work_folder
+    # An object store cannot rename a folder: there the result is written in place, its manifest last.
+    result = storage.join(work, "result") if storage.is_local(config.output) else config.output
+    plan = Plan(
+        config,
+        files=[] if config.from_run else plan_inputs(config.inputs),
+        work=work,
+        result=result,
+        threads=worker_threads(options),
+        further={} if config.from_run else _further_files(config),
+        holdout=read_holdout(config.holdout, config.holdout_split, config.min_relevance)
+        if config.holdout
+        else NOTHING_HELD_OUT,
+        denoising=_read_judge(config.judge_file, config) if config.judge_file else None,
+        stored=stored_manifest(config) if config.from_run else {},
+    )
+    for _, spec in plan.models:
+        if not isinstance(spec, RemoteSpec):
+            find_model(spec)
+    return plan
+
+
+def _further_files(config: MineConfig) -> dict[tuple[str, str], list[str]]:
+    further: dict[tuple[str, str], list[str]] = {}
+    for option, named in (
+        ("run", config.runs),
+        ("embeddings", config.passage_vectors),
+        ("query_embeddings", config.query_vectors),
+    ):
+        for name, pattern in named.items():
+            further[option, name] = storage.list_files(pattern)
+            if not further[option, name]:
+                raise HardnegError(f"--{option.replace('_', '-')} {name}={pattern}: no file matches; check the path.")
+    return further
+
+
+def _read_judge(path: str, config: MineConfig) -> Denoising:
+    with explaining(path):
+        data = storage.read_file(path)
+    try:
+        denoising = Denoising.from_json(data.decode("utf-8"), f"--judge-file {path}")
+    except UnicodeDecodeError:
+        raise HardnegError(f"--judge-file {path} is no judge.json: give the file of a calibration.") from None
+    if unknown := sorted(set(denoising.judge.signals) - set(signals_of(config.sources))):
+        raise HardnegError(
+            f"--judge-file {path} judges by {unknown[0]!r}, which no retriever of this run gives: name the retrievers "
+            "as in its calibration, or calibrate again."
+        )
+    return denoising

@@ -1,0 +1,228 @@
+"""The mining graph: read, check, index, retrieve, score, judge, write. One Beam pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsList, AsSingleton
+
+from hardneg.pipelines.graphs.calibrate_and_mine import Calibrated, add_calibration, add_mining
+from hardneg.pipelines.runs.plan import Plan
+from hardneg.pipelines.runs.work_folder import SUMMARY
+from hardneg.transforms.core import storage
+from hardneg.transforms.corpus.ingestion import BuildSegments, CheckRejected, ReadInputs, ResolveQrels, SegmentInfo
+from hardneg.transforms.corpus.preflight import CheckModels, check_corpus, check_queries, count_segments
+from hardneg.transforms.corpus.query_blocks import CutBlocks, DropHeldOut, JoinQueries
+from hardneg.transforms.corpus.texts import read_referred
+from hardneg.transforms.inputs.trec_runs import ReadRun
+from hardneg.transforms.output.shards import Shard, WriteShards
+from hardneg.transforms.retrieval.bm25.stages import WeighSegments
+from hardneg.transforms.retrieval.encode import (
+    EncodeQueries,
+    EncodeSegments,
+    ReadVectors,
+    RequireVectors,
+    StoreVectors,
+)
+from hardneg.transforms.retrieval.search import MergeCandidates, SearchSegments, Source
+
+
+@dataclass
+class Read:
+    """What reading gives the later stages; ``checks`` must be complete before anything expensive."""
+
+    segments: beam.PCollection
+    queries: beam.PCollection
+    wanted: beam.PCollection
+    models: beam.PCollection
+    counts: list[beam.PCollection]
+    checks: AsList
+
+
+def build(pipeline: beam.Pipeline, plan: Plan) -> None:
+    """Add the whole run to a pipeline; the driver publishes what it leaves in ``plan.result``."""
+    read, merged, queries = retrieve(pipeline, plan)
+    calibrated = add_calibration(pipeline, plan, merged, queries, read.models)
+    write(pipeline, plan, calibrated, read.models, read.counts)
+
+
+def retrieve(pipeline: beam.Pipeline, plan: Plan) -> tuple[Read, beam.PCollection, beam.PCollection]:
+    """Add everything up to merged candidates: (block, Block); and (block, table of its queries)."""
+    read = build_reading(pipeline, plan)
+    searchable, blocks = build_indexes(pipeline, plan, read)
+    config = plan.config
+    sources = config.sources
+    found = blocks | "Search" >> SearchSegments(
+        plan.work, sources, config.k, config.tokenizer, config.bm25_engine, AsList(searchable), plan.threads
+    )
+    merged = {"queries": blocks, "found": found} | "Merge" >> MergeCandidates(sources, config.k)
+    return read, merged, blocks
+
+
+def write(
+    pipeline: beam.Pipeline,
+    plan: Plan,
+    calibrated: Calibrated,
+    models: beam.PCollection,
+    counts: Sequence[beam.PCollection],
+) -> None:
+    """Add mining and everything that is written."""
+    mined = add_mining(plan, calibrated)
+    shards_of = plan.config.output_shards
+    passages = (
+        mined.referred
+        | "GroupReferred" >> beam.GroupByKey()
+        | "ReadReferred" >> beam.FlatMap(read_referred, plan.work, shards_of)
+    )
+    tables = {
+        "triplets": mined.triplets,
+        "candidates": mined.candidates,
+        "suspect_pairs": mined.suspect_pairs,
+        "queries": mined.queries,
+        "passages": passages,
+    }
+    shards = [table | f"Write {kind}" >> WriteShards(plan.result, kind, shards_of) for kind, table in tables.items()]
+    summed = [*counts, *calibrated.counts, mined.counts]
+    _summarise(pipeline, plan, summed, shards, models, calibrated.judge)
+
+
+def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
+    """Add reading, joining and checking; ``hardneg mine --dry-run`` stops here."""
+    config, work = plan.config, plan.work
+    names = [file.path for file in plan.files]
+    rows = (
+        pipeline
+        | "Files" >> beam.Create(plan.files, reshuffle=False)
+        | "Read" >> ReadInputs(work, plan.segments, plan.buckets)
+    )
+    segments = rows.parts | "Build segments" >> BuildSegments(work, names, config.tokenizer)
+    qrels = {"qrels": rows.qrels, "segments": segments} | "Resolve qrels" >> ResolveQrels(work, plan.buckets)
+    joined = {"queries": rows.queries, "qrels": qrels.qrels, **_known_by_query(pipeline, plan)}
+    queries, unknown, query_counts = joined | "Join queries" >> JoinQueries(
+        names, config.min_relevance, config.allow_no_positives, plan.buckets
+    )
+    queries, held_out = queries | "Drop held out" >> DropHeldOut(plan.holdout)
+    blocks, wanted = queries | "Cut blocks" >> CutBlocks(config.block_size, config.max_queries)
+    all_rejected = (rows.rejected, qrels.rejected, unknown) | "All rejected" >> beam.Flatten()
+    rejected = {"rejected": all_rejected, "counts": rows.counts} | "Check rejected" >> CheckRejected(
+        plan.result, plan.files, config.max_rejected
+    )
+    models = segments | "Check models" >> CheckModels(work, plan.models, config.allow_unknown_tokens, plan.threads)
+    segment_counts = segments | "Count segments" >> beam.FlatMap(count_segments, work, list(config.dense_models))
+    checks = (
+        rejected | "Rejected checked" >> beam.MapTuple(lambda file, _: f"file {file}"),
+        models | "Models checked" >> beam.Keys(),
+        segments
+        | "Passages" >> beam.Map(lambda info: info.passages)
+        | "All passages" >> beam.CombineGlobally(sum)
+        | "Corpus checked" >> beam.Map(check_corpus),
+        wanted | "Queries checked" >> beam.Map(check_queries, work),
+    ) | "Checks" >> beam.Flatten()
+    counts = [
+        query_counts,
+        held_out,
+        segment_counts,
+        rejected | "Count rejected" >> beam.MapTuple(lambda _, rows: ("rows_rejected", rows)),
+        rows.counts | "Count rows" >> beam.MapTuple(lambda _, rows: ("rows_read", rows)),
+    ]
+    return Read(segments, blocks, wanted, models, counts, AsList(checks))
+
+
+def build_indexes(pipeline: beam.Pipeline, plan: Plan, read: Read) -> tuple[beam.PCollection, beam.PCollection]:
+    """Add indexing and encoding; return the numbers of complete segments, and blocks with embeddings."""
+    config, work = plan.config, plan.work
+    segments = read.segments | "Await checks" >> beam.Map(_after, read.checks).with_output_types(SegmentInfo)
+    blocks = read.queries | "Await query checks" >> beam.Map(_after, read.checks).with_output_types(tuple[int, Any])
+    indexed = {"bm25": segments | "Weigh BM25" >> WeighSegments(work)}
+    for source in config.sources:
+        if source.kind != "dense":
+            continue
+        name = source.name
+        if name in config.passage_vectors:
+            vectors = _paths(pipeline, plan, "embeddings", name) | f"Read vectors {name}" >> ReadVectors(
+                "passage_id", "vector", plan.segments
+            )
+            sizes = segments | f"Sizes {name}" >> beam.Map(lambda info: (info.number, info.passages))
+            indexed[name] = {"vectors": vectors, "segments": sizes} | f"Store vectors {name}" >> StoreVectors(
+                work, source
+            )
+        else:
+            indexed[name] = segments | f"Encode passages {name}" >> EncodeSegments(
+                work, source, config.dense_models[name], plan.threads
+            )
+        if name in config.query_vectors:
+            blocks = blocks | f"Require vectors {name}" >> RequireVectors(source)
+        else:
+            blocks = blocks | f"Encode queries {name}" >> EncodeQueries(
+                work, source, config.dense_models[name], plan.threads
+            )
+    # A segment is searched when every index of every segment is there.
+    waits = [AsList(done) for name, done in indexed.items() if name != "bm25"]
+    complete = indexed["bm25"] | "Complete" >> beam.Map(_after, *waits).with_output_types(int)
+    return complete, blocks
+
+
+def _after(element: Any, *_: Any) -> Any:
+    """Pass an element on once the side inputs are complete."""
+    return element
+
+
+def _paths(pipeline: beam.Pipeline, plan: Plan, option: str, name: str) -> beam.PCollection:
+    return pipeline | f"{option} {name}" >> beam.Create(plan.further[option, name], reshuffle=False)
+
+
+def _known_by_query(pipeline: beam.Pipeline, plan: Plan) -> dict[str, beam.PCollection]:
+    """Return what the user brings per query: run files and query vectors, keyed by bucket."""
+    columns = {}
+    for name in plan.config.runs:
+        source = Source("run", name)
+        columns[source.run] = _paths(pipeline, plan, "run", name) | f"Read run {name}" >> ReadRun(
+            source.run, plan.buckets
+        )
+    for name in plan.config.query_vectors:
+        source = Source("dense", name)
+        columns[source.embedding] = _paths(pipeline, plan, "query_embeddings", name) | (
+            f"Read query vectors {name}" >> ReadVectors("query_id", source.embedding, plan.buckets)
+        )
+    return columns
+
+
+def _summarise(
+    pipeline: beam.Pipeline,
+    plan: Plan,
+    counts: Sequence[beam.PCollection],
+    shards: Sequence[beam.PCollection],
+    models: beam.PCollection,
+    judge: beam.PCollection,
+) -> None:
+    """Add the last step: counts, shards, model descriptions and the judge into one file of the work folder."""
+    summed = counts | "All counts" >> beam.Flatten() | "Sum counts" >> beam.CombinePerKey(sum)
+    (
+        pipeline
+        | "Once" >> beam.Create([plan.work], reshuffle=False)
+        | "Summary"
+        >> beam.Map(
+            _write_summary,
+            AsList(summed),
+            AsList(shards | "All shards" >> beam.Flatten()),
+            AsList(models),
+            AsSingleton(judge),
+        )
+    )
+
+
+def _write_summary(
+    work: str, counts: list[tuple[str, int]], shards: list[Shard], models: list[tuple[str, str]], judge: str
+) -> None:
+    summary = {
+        "counts": dict(sorted(counts)),
+        "shards": [asdict(shard) for shard in sorted(shards, key=lambda shard: shard.name)],
+        "models": {name: json.loads(description) for name, description in sorted(models)},
+        "judge": json.loads(judge),
+    }
+    data = json.dumps(summary, indent=1, ensure_ascii=False).encode()
+    storage.write_file(storage.join(work, SUMMARY), lambda sink: sink.write(data))

@@ -1,0 +1,107 @@
+"""`hardneg mine --from RUN`: decide again, from a finished run's stored scores."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import apache_beam as beam
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines.graphs.calibrate_and_mine import add_calibration
+from hardneg.pipelines.graphs.mine import write
+from hardneg.pipelines.options.denoise import DenoiseOptions
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.runs.plan import Plan
+from hardneg.transforms.output.finished_run import read_manifest, read_shard
+from hardneg.transforms.output.reread import ReadStoredRun, numbered
+
+# What may differ from the run that is read: everything else decided what was retrieved, or how it was scored.
+_FREE = {
+    *DenoiseOptions.model_fields,
+    *("output", "output_shards", "overwrite", "work", "block_size", "hydrate", "from_run", "score_missing", "segments"),
+    *("format", "cross_encoder_batch", "cross_encoder_requests", "cross_encoder_timeout"),
+}
+# Counts of what was read, which stays.
+_INPUT_COUNTS = ("passages", "passages_repeated", "queries_read", "queries_repeated", "queries_without_positives",
+                 "queries_held_out", "rows_read", "rows_rejected", "segments")  # fmt: skip
+
+
+def stored_manifest(config: MineConfig) -> dict[str, Any]:
+    """Return the manifest of the run to read, once it is clear that it can serve.
+
+    Raises:
+        HardnegError: no finished run, or options that its stored scores do not answer.
+    """
+    run = config.from_run
+    assert run is not None
+    manifest = read_manifest(run)
+    for name, kind in (("models", dict), ("inputs", list), ("shards", list)):
+        if not isinstance(manifest.get(name), kind):
+            raise HardnegError(
+                f"--from {run}: its manifest.json has no {name}; give a folder that `hardneg mine` wrote."
+            )
+    stored = MineConfig.model_validate({**manifest["options"], "output": config.output})
+    for name in MineConfig.model_fields:
+        if name not in _FREE and getattr(config, name) != getattr(stored, name):
+            raise HardnegError(
+                f"--{name.replace('_', '-')} cannot change with --from {run}: it decided what was retrieved or scored "
+                "there; mine from the inputs instead."
+            )
+    if config.holdout != stored.holdout and config.max_queries is not None:
+        raise HardnegError(
+            f"--holdout cannot change with --from {run}, which took only --max-queries {config.max_queries}: others "
+            "would have taken the place of held-out queries; mine from the inputs instead."
+        )
+    if config.score_missing and "cross_encoder" not in manifest["models"]:
+        raise HardnegError(
+            f"--score-missing: {run} was mined without a cross-encoder, so it has no scores that others could be "
+            "added to; mine from the inputs instead."
+        )
+    paths = list(numbered(run, "candidates").values())
+    if not paths or not numbered(run, "queries") or not numbered(run, "passages"):
+        raise HardnegError(f"--from {run}: it has no candidates/, queries/ and passages/; give a whole run.")
+    names = read_shard(paths[0]).column_names
+    for name in config.policy.pass_through:
+        if name not in names:
+            raise HardnegError(
+                f"--group-column {name}: candidates/ of {run} has no such column; mine again with --pass-through "
+                f"{name} or --group-column {name}."
+            )
+    return manifest
+
+
+def build_from_run(pipeline: beam.Pipeline, plan: Plan) -> None:
+    """Add the whole run to a pipeline: read back, calibrate, mine, write."""
+    blocks, queries, models, read = read_back(pipeline, plan)
+    calibrated = add_calibration(pipeline, plan, blocks, queries, models)
+    kept = {name: plan.stored["counts"][name] for name in _INPUT_COUNTS if name in plan.stored["counts"]}
+    counts = pipeline | "Counts of the run" >> beam.Create(sorted(kept.items()), reshuffle=False)
+    write(pipeline, plan, calibrated, models, [counts, read])
+
+
+def read_back(
+    pipeline: beam.Pipeline, plan: Plan
+) -> tuple[beam.PCollection, beam.PCollection, beam.PCollection, beam.PCollection]:
+    """Add reading a run back.
+
+    Returns:
+        (block, Block); (block, table of its queries); (source name, model as JSON); (name, number) of counts.
+    """
+    config = plan.config
+    assert config.from_run is not None
+    blocks, queries, counts = pipeline | "Read run" >> ReadStoredRun(
+        config.from_run, plan.work, config.sources, config.block_size, plan.holdout
+    )
+    described = [(name, json.dumps(model)) for name, model in sorted(plan.stored["models"].items())]
+    models = pipeline | "Models" >> beam.Create(described, reshuffle=False).with_output_types(tuple[str, str])
+    return blocks, queries, models, counts
+
+
+def check_nothing_missing(run: str, counts: dict[str, int]) -> None:
+    """Raise HardnegError where stored scores did not decide every query."""
+    if missing := counts.get("pairs_missing", 0):
+        raise HardnegError(
+            f"--from {run}: these options need at least {missing:,} pairs that it did not score; add --score-missing "
+            "to score only what is missing."
+        )

@@ -1,0 +1,92 @@
+"""The options of a cross-encoder that is already served."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hardneg.transforms.models.served.cross_encoder import RemoteSpec
+from hardneg.transforms.models.served.forms import Api, form_of
+
+
+class RemoteOptions(BaseModel):
+    """How the server of ``--cross-encoder http://...`` is asked; a field's name with dashes is its option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cross_encoder_revision: str | None = Field(
+        None,
+        min_length=1,
+        description="With --cross-encoder http://...: what is served there, in your words (a commit, a tag, a date). "
+        "Stored scores are used again only under the same one.",
+    )
+    cross_encoder_api: Api | None = Field(
+        None,
+        description="The form of requests: tei (text-embeddings-inference), jina (also Cohere, vLLM, Infinity), "
+        "jina-logits (the same with raw scores, as of llama.cpp). Default: jina if the address has a part like v1, "
+        "else tei.",
+    )
+    cross_encoder_name: str | None = Field(
+        None, min_length=1, description="The model's name in requests, where the server wants one."
+    )
+    cross_encoder_batch: int = Field(32, ge=1, le=10_000, description="Pairs of one request, at most.")
+    cross_encoder_requests: int = Field(
+        4, ge=1, le=256, description="Requests in flight at once, from each worker process."
+    )
+    cross_encoder_timeout: float = Field(
+        60.0, gt=0, le=3600, description="Seconds after which a silent server counts as failed, and is asked again."
+    )
+
+    def remote_spec(self, address: str, prompts: list[str], max_length: int | None) -> RemoteSpec | None:
+        """Return how ``--cross-encoder`` is asked if it is an address; None if it is a model to load.
+
+        Raises:
+            ValueError: no address that can be asked, or options that do not fit what it is.
+        """
+        if not address.lower().startswith(("http://", "https://")):
+            for name in ("cross_encoder_revision", "cross_encoder_api", "cross_encoder_name"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"--{name.replace('_', '-')} belongs to a served --cross-encoder (http://...), and "
+                        f"{address!r} is loaded here; leave it out (a revision on the hub is written MODEL@REVISION)"
+                    )
+            return None
+        _check_address(address)
+        if self.cross_encoder_revision is None:
+            raise ValueError(
+                f"--cross-encoder {address}: state by --cross-encoder-revision what is served there (a commit, a tag, "
+                "a date): scores are kept under it, and must not outlive the model that gave them"
+            )
+        if max_length is not None:
+            raise ValueError(
+                "--cross-encoder-max-length cannot be told to a served --cross-encoder: set it where it is served"
+            )
+        query, passage = [*prompts, "", ""][:2]
+        return RemoteSpec(
+            address,
+            self.cross_encoder_revision,
+            self.cross_encoder_api or form_of(address),
+            self.cross_encoder_name,
+            (query, passage),
+            self.cross_encoder_batch,
+            self.cross_encoder_requests,
+            self.cross_encoder_timeout,
+        )
+
+
+def _check_address(address: str) -> None:
+    parts = urlsplit(address)
+    if "@" in parts.netloc:  # not quoted: it holds a password
+        raise ValueError(
+            "--cross-encoder: the address holds a user name or password, which would end up in the manifest; leave it "
+            "out, and put a key into the environment variable HARDNEG_API_KEY"
+        )
+    if not (address.isascii() and address.isprintable() and " " not in address) or parts.fragment or not parts.hostname:
+        raise ValueError(
+            f"--cross-encoder {address!r} is no address that can be asked; give one such as http://HOST:8080/rerank"
+        )
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"--cross-encoder {address}: its port is no number up to 65535; mend it") from None

@@ -1,0 +1,96 @@
+"""The options of ``hardneg train-judge``; a field's name with dashes is its option."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from hardneg.pipelines.options.retrieval import LayoutOptions
+from hardneg.transforms.models.files import BUNDLED, ModelSpec
+
+
+class TrainOptions(LayoutOptions):
+    """What ``hardneg train-judge`` needs."""
+
+    scored_pairs: list[str] = Field(
+        [],
+        description="Files of query, passage and label (or score, from 0 to 1; or a teacher's logit), instead of or "
+        "beside known positives.",
+    )
+    max_queries: int | None = Field(None, ge=1, description="Take only so many queries, those of the smallest digests.")
+
+    # Negatives
+    bi_encoder: str = Field(BUNDLED, description="Finds negatives, beside BM25: a model that reads the language.")
+    rounds: int = Field(3, ge=1, description="How often each positive is learned, beside harder negatives each time.")
+    negatives: int = Field(2, ge=1, description="Negatives that go with a query in each round, new ones each time.")
+    target_false_negative_rate: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="The share of relevant passages among the negatives to accept; what looks like an unlabelled "
+        "positive is left out.",
+    )
+
+    # Training
+    base: str = Field(
+        BUNDLED, description="The model to start from: a Hugging Face id (with @revision), a folder, or 'bundled'."
+    )
+    max_length: int = Field(256, ge=16, description="Tokens a pair is cut to in training. Less is faster.")
+    batch_size: int = Field(32, ge=8, multiple_of=8, description="Pairs a step, a multiple of 8.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="The peak; default: 2e-5, or 5e-5 for a base that is no cross-encoder yet."
+    )
+    held_out: int = Field(100, ge=1, description="Queries to judge the model by, in none of the training's pairs.")
+    evaluations: int = Field(4, ge=1, description="How often it is judged by them; each time leaves a checkpoint.")
+    patience: int = Field(2, ge=1, description="Stop after so many evaluations in a row without a better one.")
+    seed: int = Field(0, ge=0, description="Of the order of the pairs.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with a model. Off for a reason.")
+
+    # Output
+    output: str = Field(min_length=1, description="The model's folder; it appears when the training has finished.")
+    work: str | None = Field(
+        None, description="Where negatives and checkpoints are kept while it runs, and after a kill; OUTPUT.work."
+    )
+    overwrite: bool = Field(False, description="Replace an existing model.")
+
+    @model_validator(mode="after")
+    def _something_is_given(self) -> TrainOptions:
+        if not (self.scored_pairs or self.mines):
+            raise ValueError(
+                "no training data: give --input FOLDER, or --pairs, or --corpus, --queries and --qrels, or "
+                "--scored-pairs"
+            )
+        return self
+
+    @property
+    def mines(self) -> bool:
+        """Whether there are known positives, to mine negatives for."""
+        return any(getattr(self, name) for name in ("input", "corpus", "queries", "qrels", "pairs"))
+
+    @property
+    def work_folder(self) -> str:
+        return self.work or self.output.rstrip("/") + ".work"
+
+    @property
+    def base_spec(self) -> ModelSpec:
+        return ModelSpec(
+            "cross-encoder",
+            self.base,
+            max_length=self.max_length,
+            device=self.device,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def mining(self, run: str) -> dict[str, Any]:
+        """Return the options of the run that mines the negatives: judged without a cross-encoder."""
+        judge: Literal["bi-encoder"] = "bi-encoder"
+        given = (*LayoutOptions.model_fields, "max_queries", "device", "trust_remote_code")
+        return {name: getattr(self, name) for name in given} | {
+            "bi_encoder": [self.bi_encoder],
+            "judge": judge,
+            "target_false_negative_rate": self.target_false_negative_rate,
+            "negatives": self.negatives * self.rounds,
+            "output": run,
+        }

@@ -1,0 +1,91 @@
+"""A run, ready to be built: the configuration, and what was found and decided before any worker starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
+from hardneg.transforms.inputs.input_files import InputFile
+from hardneg.transforms.judge.calibrated_judge import Denoising, conditions_of
+from hardneg.transforms.mining.mine_stage import Job
+
+_SEGMENT_BYTES = 64 << 20
+_BUCKET_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a graph is built from.
+
+    Attributes:
+        config: the options.
+        files: the inputs; none for ``mine --from``.
+        work: folder for indexes, embeddings and the unfinished result.
+        result: folder that the output's tables are written to.
+        threads: torch and numba threads of one worker; None: theirs.
+        further: paths of run and vector files, by option and source name.
+        holdout: the evaluation sets.
+        denoising: the judge of ``--judge-file``; None: it is calibrated.
+        stored: the manifest of the run that ``mine --from`` reads.
+    """
+
+    config: MineConfig
+    files: list[InputFile]
+    work: str
+    result: str
+    threads: int | None
+    further: dict[tuple[str, str], list[str]]
+    holdout: Holdout = NOTHING_HELD_OUT
+    denoising: Denoising | None = None
+    stored: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def segments(self) -> int:
+        size = sum(file.size for file in self.files if file.kind in ("passages", "pairs"))
+        return self.config.segments or max(1, round(size / _SEGMENT_BYTES))
+
+    @property
+    def buckets(self) -> int:
+        """Slices of the query ids for the joins."""
+        size = sum(file.size for file in self.files if file.kind != "passages")
+        return max(1, min(256, round(size / _BUCKET_BYTES)))
+
+    @property
+    def scores(self) -> bool:
+        """Whether the run may load the cross-encoder."""
+        config = self.config
+        if config.from_run and not config.score_missing:
+            return False
+        if self.denoising is not None:
+            return self.denoising.needs_logit or config.policy.needs_logit
+        return config.target.judge != "bi-encoder" or config.policy.needs_logit
+
+    @property
+    def models(self) -> list[tuple[str, Any]]:
+        """The models to load and check, by source name."""
+        dense = [] if self.config.from_run else list(self.config.dense_models.items())
+        return [*dense, *([("cross_encoder", self.config.cross_encoder_spec)] if self.scores else [])]
+
+    @property
+    def job(self) -> Job:
+        config = self.config
+        return Job(
+            work=self.work,
+            sources=tuple(config.sources),
+            policy=config.policy,
+            spec=config.cross_encoder_spec if self.scores else None,
+            holdout=self.holdout,
+            threads=self.threads,
+            fingerprint=self.stored.get("models", {}).get("cross_encoder", {}).get("fingerprint"),
+        )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What a threshold that is brought along must have been made for."""
+        config = self.config
+        conditions = conditions_of(config.policy, config.target, config.sources, config.k)
+        if config.judge is None:
+            del conditions["judge"]
+        return conditions

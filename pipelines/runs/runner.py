@@ -1,0 +1,101 @@
+"""Beam's options, and a graph from its building to its end. Prints nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines.runs.cores import threads_of, usable_cores
+from hardneg.pipelines.runs.plan import Plan
+
+LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
+
+
+def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
+    """Return Beam's options, with a local runner named where none is.
+
+    DirectRunner first tries to fetch a Go runner, and which runner you get depends on the graph; FnApiRunner is
+    always the same. Several local workers need processes: Beam's default is threads, which it only warns about.
+
+    Raises:
+        HardnegError: an option that Beam does not know.
+    """
+    options = PipelineOptions(list(beam_args))
+    if not options.view_as(StandardOptions).runner:
+        options.view_as(StandardOptions).runner = "FnApiRunner"
+    unknown = _unknown(options, beam_args)
+    # Flink's and Spark's own options are known to their job servers only.
+    if unknown and _runner(options) in (*LOCAL_RUNNERS, "DataflowRunner"):
+        raise HardnegError(f"Beam has no option {unknown[0]}; see the options of your runner.")
+    direct = options.view_as(DirectOptions)
+    if _is_local(options):
+        direct.direct_num_workers = direct.direct_num_workers or usable_cores()
+        if direct.direct_num_workers > 1 and direct.direct_running_mode == "in_memory":
+            direct.direct_running_mode = "multi_processing"
+        worker = options.view_as(WorkerOptions)
+        worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "CRITICAL"
+    options.view_as(SetupOptions).save_main_session = False
+    return options
+
+
+def _unknown(options: PipelineOptions, beam_args: Sequence[str]) -> list[str]:
+    """Return the options that Beam's Python SDK does not have."""
+    names: set[str] = set()  # as they are written, not where argparse puts them: --no_use_public_ips, --worker_zone
+    options.get_all_options(add_extra_args_fn=lambda parser: names.update(parser._option_string_actions))
+    return [arg for arg in beam_args if arg.startswith("--") and arg.split("=")[0] not in names]
+
+
+def _runner(options: PipelineOptions) -> str:
+    return options.view_as(StandardOptions).runner.split(".")[-1]
+
+
+def _is_local(options: PipelineOptions) -> bool:
+    return _runner(options) in LOCAL_RUNNERS
+
+
+def worker_threads(options: PipelineOptions) -> int | None:
+    """Return each local worker's share of the cores; None on other runners, whose workers have their own."""
+    if not _is_local(options):
+        return None
+    return threads_of(options.view_as(DirectOptions).direct_num_workers)
+
+
+def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeline, Plan], None]) -> None:
+    """Build and run a graph to its end.
+
+    Raises:
+        HardnegError: what a worker found wrong with the input.
+    """
+    try:
+        pipeline = beam.Pipeline(options=options)
+    except ValueError as error:
+        raise HardnegError(f"Beam cannot run with the options after --: {error}") from None
+    try:
+        build(pipeline, plan)
+        pipeline.run().wait_until_finish()
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        if "KeyboardInterrupt" in text:  # a local worker was interrupted, and Beam made an error of it
+            raise KeyboardInterrupt from None
+        message = worker_message(text)
+        if message is None:
+            raise
+        raise HardnegError(message) from None
+
+
+def worker_message(text: str) -> str | None:
+    """Return the sentence for a user's mistake that a runner has wrapped into its own error's text, or None."""
+    if "[Errno 28]" in text:
+        return "A disk is full; make room and start the same command again: it goes on from its work folder."
+    found = re.findall(r"HardnegError: (.*?)(?: \[while running|\n\n|\Z)", text, re.DOTALL)
+    return found[-1].strip() if found else None

@@ -1,0 +1,114 @@
+"""The folder that a run works in: one run at a time, and what a later one must not read, or can go on from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.runs.plan import Plan
+from hardneg.transforms.core import storage
+from hardneg.transforms.mining.pair_scores import forget
+from hardneg.transforms.output.manifest import JUDGE, MANIFEST
+
+SUMMARY = "summary.json"
+ESTIMATE = "estimate.json"
+_STALE = ("progress", "result", "parts", "segments", "statistics", SUMMARY, JUDGE)  # of a former run; must not be read
+_KEPT = ("embeddings", "logits", "lock", ESTIMATE)
+
+
+def notes(config: MineConfig) -> list[str]:
+    """Return what a person should know before the run starts, about traces of earlier runs."""
+    said = []
+    if storage.is_local(config.output):
+        old = Path(config.output.rstrip("/") + ".old")
+        if old.exists() and not Path(config.output).exists():
+            said.append(f"{old} is the output that an interrupted --overwrite moved away; this run does not touch it.")
+    if storage.is_local(config.work_folder) and Path(config.work_folder).exists():
+        said.append(f"{config.work_folder} is left from an earlier run; what it embedded and scored is used again.")
+    return said
+
+
+@contextmanager
+def working(plan: Plan) -> Iterator[None]:
+    """Hold the work folder for one run: refuse a second one, clear what an earlier one must not leave.
+
+    Embeddings and logits stay: they lie under the address of their content, and a killed run goes on from them.
+    """
+    output, work = plan.config.output, plan.work
+    taken = Path(output).exists() if storage.is_local(output) else storage.exists(storage.join(output, MANIFEST))
+    if taken and not plan.config.overwrite:
+        raise HardnegError(f"--output {output}: it exists; choose another folder, or pass --overwrite to replace it.")
+    forget(work)
+    if not storage.is_local(work):
+        yield
+        return
+    folder = Path(work)
+    _refuse_foreign(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if storage.is_local(output):
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+    except OSError as error:
+        raise HardnegError(f"--output {output}: {work} cannot be written ({error.strerror}).") from None
+    try:
+        for stale in _STALE:
+            path = folder / stale
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with anything else in it than a run's work: it is deleted when the run has finished."""
+    ours = (*_STALE, *_KEPT)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name not in ours and not path.name.startswith(tuple(f".{name}." for name in ours)):
+            raise HardnegError(
+                f"--work {folder}: it holds {path.name}, which is not a run's, and the work folder is deleted when the "
+                "run has finished; give a new or an empty folder."
+            )
+
+
+def _lock(folder: Path) -> Path:
+    lock = folder / "lock"
+    mine = f"{socket.gethostname()} {os.getpid()}"
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        host, _, process = lock.read_text(encoding="utf-8").partition(" ")
+        if host != socket.gethostname() or (process.isdigit() and _alive(int(process))):
+            raise HardnegError(
+                f"{folder}: another run holds it (process {process} on {host}); wait for it, or, if it is dead, "
+                f"delete {lock}."
+            ) from None
+        lock.unlink()
+        return _lock(folder)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(mine)
+    return lock
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def release(plan: Plan) -> None:
+    """Delete the work folder of a run that has finished."""
+    if storage.is_local(plan.work):
+        shutil.rmtree(plan.work, ignore_errors=True)
+    else:
+        storage.delete_files(storage.join(plan.work, "**"))

@@ -1,0 +1,126 @@
+"""What the checking commands found, as tables for a terminal; nothing here prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from hardneg.pipelines.commands.audit import AuditReport
+from hardneg.pipelines.commands.evaluate import Evaluation
+from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.reports.evaluation import Figure
+
+FIGURE_TITLES = {
+    "false_negative_rate": "false-negative rate",
+    "leak_rate": "leak rate, of the scored",
+    "leak_rate_over_all": "leak rate, of all relevant",
+    "yield": "yield",
+    "fused_rank": "hardness: mean fused rank",
+    "similarity": "hardness: mean similarity",
+    "logit_gap": "hardness: mean logit gap to the lowest positive",
+}
+_RATES = ("false_negative_rate", "leak_rate", "leak_rate_over_all", "yield")
+_DIGITS = {"fused_rank": 1, "similarity": 3, "logit_gap": 2}
+
+
+def fault_table(report: AuditReport) -> Table:
+    """Return the faults of a data set: each with its count and examples."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("count", justify="right")
+    table.add_column("found, for example", overflow="fold")
+    for fault in report.faults:
+        table.add_row(f"{fault.count:,}", Text(fault.title, style="bold"))
+        for example in fault.examples:
+            table.add_row("", Text(f"{example.place}: {example.text}"))
+    return table
+
+
+def judge_table(denoising: Denoising) -> Table:
+    """Return what a judge is made of: each signal, how well it separates positives from candidates, its share."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("signal")
+    for column in ("separation", "weight", "mean", "deviation"):
+        table.add_column(column, justify="right")
+    for part in denoising.judge.parts:
+        separation = "" if part.separation is None else f"{part.separation:.3f}"
+        table.add_row(part.name, separation, f"{part.weight:.3f}", f"{part.mean:.3f}", f"{part.deviation:.3f}")
+    return table
+
+
+def denoising_line(denoising: dict[str, Any]) -> Text | None:
+    """Return what is promised of the negatives: always the status, and yield and hardness beside it."""
+    text = denoising_text(denoising)
+    return None if text is None else Text(text, style="yellow" if denoising["status"] == "unsupported" else "")
+
+
+def denoising_text(denoising: dict[str, Any]) -> str | None:
+    """Return the same without a style; None where nothing is promised."""
+    if denoising.get("status") is None:
+        return None
+    figures, status, text = denoising["figures"], denoising["status"], denoising["reason"]
+    text = text if text.startswith(status) else f"{status}: {text}"
+    if denoising["threshold"] is not None:
+        text += f" (threshold {denoising['threshold']:.4g} on the judge {denoising['judge']})"
+    if figures.get("hardness") is not None:
+        text += (
+            f"; in the sample of {denoising['sample']['queries']:,} queries: yield {figures['yield']:.1%}, hardness "
+            f"{figures['hardness']:.3f}"
+        )
+    return text + "."
+
+
+def figure_table(evaluation: Evaluation) -> Table:
+    """Return the figures of a run, with their intervals and, where there is one, what was promised."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for column in ("value", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    judged = {figure.name: figure for figure in evaluation.judged_figures}
+    if judged:
+        table.add_column("judged queries", justify="right")
+        table.add_column("95 % interval", justify="right")
+    if evaluation.promised:
+        table.add_column("promised")
+    if certificate := evaluation.certificate:
+        bound = f"at most {certificate.upper_bound:.1%}"
+        cells = [f"{certificate.relevant:,} found", bound, f"{certificate.marked:,}", *[""] * (2 * bool(judged))]
+        table.add_row(f"false-negative rate ({certificate.status})", *cells, *[""] * bool(evaluation.promised))
+    for figure in evaluation.figures:
+        cells = [_value(figure), _interval(figure), f"{figure.n:,}"]
+        if judged:
+            cells += [_value(judged[figure.name]), _interval(judged[figure.name])]
+        if evaluation.promised:
+            cells.append(evaluation.promised.get(figure.name, ""))
+        table.add_row(FIGURE_TITLES[figure.name], *cells)
+    return table
+
+
+def pair_table(evaluation: Evaluation) -> Table:
+    """Return the mined pairs that a person found relevant."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("query", "passage", "query's text", "passage's text"):
+        table.add_column(column, overflow="fold")
+    for pair in evaluation.relevant_pairs:
+        table.add_row(*(_cell(pair[name]) for name in ("query_id", "passage_id", "query", "passage")))
+    return table
+
+
+def _cell(text: str, most: int = 100) -> Text:
+    plain = "".join(character if character.isprintable() else " " for character in text[: most + 1])
+    return Text(plain if len(text) <= most else plain[: most - 3] + "...")
+
+
+def _value(figure: Figure) -> str:
+    return "none" if figure.value is None else _number(figure.name, figure.value)
+
+
+def _interval(figure: Figure) -> str:
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"{_number(figure.name, figure.low)} to {_number(figure.name, figure.high)}"
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.1%}" if name in _RATES else f"{value:.{_DIGITS[name]}f}"

@@ -1,0 +1,90 @@
+"""Canonical shapes: every row is computed once, in a batch whose shape depends on its own length alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardneg.transforms.models.canonical_shapes import (
+    CPU_SHAPES,
+    GPU_SHAPES,
+    ShapeTable,
+    padded_length,
+    plan_batches,
+    run_canonical,
+)
+
+tables = st.sampled_from([CPU_SHAPES, GPU_SHAPES, ShapeTable(64, 24), ShapeTable(1, 8)])
+# The longest may be no multiple of 16; no text has more tokens than it.
+problems = st.integers(1, 600).flatmap(
+    lambda longest: st.tuples(st.just(longest), st.lists(st.integers(1, longest), max_size=200))
+)
+
+
+@settings(deadline=None)
+@given(problems, tables)
+def test_plan_batches(problem: tuple[int, list[int]], table: ShapeTable) -> None:
+    longest, lengths = problem
+    seen: list[int] = []
+    short: dict[int, int] = {}
+    for length, rows in plan_batches(np.array(lengths, dtype=np.int64), table, longest):
+        assert length == longest or length % 16 == 0
+        assert length <= longest
+        assert len(rows) % 8 == 0
+        assert len(rows) == table.rows(length)
+        assert all(lengths[row] <= length and padded_length(lengths[row], longest) == length for row in rows)
+        real = list(dict.fromkeys(rows.tolist()))
+        assert rows.tolist() == real + [real[0]] * (len(rows) - len(real))
+        short[length] = short.get(length, 0) + (len(real) < len(rows))
+        seen += real
+    assert sorted(seen) == list(range(len(lengths)))
+    assert all(count <= 1 for count in short.values()), "only a length's last batch may be filled up"
+
+
+@pytest.mark.parametrize(
+    ("length", "longest", "expected"),
+    [(1, 512, 16), (16, 512, 16), (17, 512, 32), (512, 512, 512), (505, 510, 510), (97, 100, 100), (3, 8, 8)],
+)
+def test_padded_length(length: int, longest: int, expected: int) -> None:
+    assert padded_length(length, longest) == expected
+
+
+@settings(deadline=None)
+@given(tables, st.integers(1, 8192))
+def test_rows_are_a_multiple_of_eight(table: ShapeTable, length: int) -> None:
+    rows = table.rows(length)
+    assert rows % 8 == 0
+    assert 8 <= rows <= max(8, table.most_rows)
+    assert rows == 8 or rows * length <= table.tokens
+
+
+def test_the_shape_tables_do_not_change() -> None:
+    """Another table gives other bits, and belongs in a new fingerprint."""
+    assert [CPU_SHAPES.rows(length) for length in (16, 64, 80, 128, 256, 512)] == [16, 16, 8, 8, 8, 8]
+    assert [GPU_SHAPES.rows(length) for length in (16, 128, 256, 512)] == [128, 128, 64, 32]
+
+
+@settings(deadline=None)
+@given(problems, st.sampled_from([(), (3,)]))
+def test_run_canonical_puts_results_where_they_belong(problem: tuple[int, list[int]], shape: tuple[int, ...]) -> None:
+    longest, lengths = problem
+    told: list[int] = []
+
+    def forward(rows: np.ndarray, length: int) -> torch.Tensor:
+        assert torch.is_inference_mode_enabled()
+        values = torch.tensor(rows * 1000 + np.array(lengths)[rows], dtype=torch.float64)
+        return values.reshape(-1, *(1 for _ in shape)).expand(-1, *shape)
+
+    result = run_canonical(np.array(lengths, dtype=np.int64), CPU_SHAPES, longest, forward, told.append)
+    assert result.dtype == np.float32
+    expected = np.arange(len(lengths)) * 1000 + np.array(lengths, dtype=np.int64)
+    if lengths:
+        assert result.shape == (len(lengths), *shape)
+        assert (result.reshape(len(lengths), -1) == expected[:, None]).all()
+    else:
+        assert result.shape == (0,)
+    assert sum(told) == len(lengths)
+    assert all(count > 0 for count in told)

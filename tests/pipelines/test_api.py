@@ -1,0 +1,154 @@
+"""hardneg from Python: live tables and models give the very run that files and folders give."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ANIMALS, PLACES
+from datasets import Dataset
+from tiny_models import save_tiny
+
+import hardneg
+from hardneg.errors import HardnegError
+from hardneg.transforms.models.files import ModelSpec, find_model
+
+COLUMNS = {
+    "anchor": [f"What does the {animal} eat in {place}?" for animal in ANIMALS for place in PLACES],
+    "positive": [
+        f"In {place} the {animal} lives near water and eats mostly {food}."
+        for animal in ANIMALS
+        for place, food in PLACES.items()
+    ],
+}
+OPTIONS: dict[str, Any] = {"negatives": 2, "max_sigmoid": 0.99, "dtype": "float32", "output_shards": 2}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "bi_encoder": str(find_model(ModelSpec("bi-encoder", "bundled"))),
+        "cross_encoder": str(save_tiny(folder / "cross")),
+    }
+
+
+def hashes(run: hardneg.Run) -> dict[str, str]:
+    return {shard["name"]: shard["sha256"] for shard in run.manifest["shards"]}
+
+
+@pytest.fixture(scope="module")
+def run(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> hardneg.Run:
+    """Return the run of files and folders."""
+    folder = tmp_path_factory.mktemp("files")
+    pq.write_table(pa.table(COLUMNS), folder / "pairs.parquet")
+    return hardneg.mine(pairs=folder / "pairs.parquet", output=folder / "out", progress=False, **models, **OPTIONS)
+
+
+def test_live_models_and_a_dataset_give_the_run_of_their_files(models: dict[str, str], run: hardneg.Run) -> None:
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+
+    live = hardneg.mine(
+        pairs=Dataset.from_dict(COLUMNS),
+        bi_encoder={"dense": SentenceTransformer(models["bi_encoder"], device="cpu")},
+        cross_encoder=CrossEncoder(models["cross_encoder"], device="cpu"),
+        progress=False,
+        **OPTIONS,
+    )
+    assert hashes(live) == hashes(run)
+    assert live.manifest["counts"] == run.manifest["counts"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        COLUMNS,
+        pa.table(COLUMNS),
+        pd.DataFrame(COLUMNS),
+        pa.table(COLUMNS).to_pylist(),
+        Dataset.from_dict({name: [*reversed(values), "left out"] for name, values in COLUMNS.items()}).select(
+            range(len(COLUMNS["anchor"]))
+        ),
+    ],
+    ids=["columns", "arrow", "pandas", "rows", "dataset"],
+)
+def test_every_kind_of_table_is_read(table: Any, models: dict[str, str], run: hardneg.Run) -> None:
+    given = hardneg.mine(pairs=table, progress=False, **models, **OPTIONS)
+    triplets = given.triplets().to_pandas()
+    assert sorted(map(tuple, triplets.to_numpy())) == sorted(map(tuple, run.triplets().to_pandas().to_numpy()))
+
+
+def test_a_run_without_an_output_goes_with_its_object(models: dict[str, str]) -> None:
+    run = hardneg.mine(pairs=COLUMNS, progress=False, **models, **OPTIONS)
+    folder = Path(run.folder)
+    assert len(run.triplets()) == run.manifest["counts"]["triplets"] > 0
+    del run
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_corpus_of_columns_is_searched_too(models: dict[str, str]) -> None:
+    further = ["The heron eats eels in Wales, mostly.", "The otter of Crete eats crabs."]
+    run = hardneg.mine(pairs=COLUMNS, corpus={"text": further}, progress=False, **models, **OPTIONS)
+    assert set(further) <= set(run.candidates(texts=True)["passage"].to_pylist())
+
+
+def test_candidates_have_their_texts_and_verdicts(run: hardneg.Run) -> None:
+    everything = hardneg.load_candidates(run.folder)
+    assert len(everything) == sum(run.manifest["counts"][f"verdict_{each}"] for each in VERDICTS)
+    negatives = hardneg.load_candidates(run, verdict="negative", columns=["query_id", "passage_id", "selected"])
+    assert len(negatives) == run.manifest["counts"]["verdict_negative"]
+    assert negatives.column_names == ["query_id", "passage_id", "selected"]
+    both = run.candidates(verdict=["positive", "negative"], texts=True)
+    assert set(both["verdict"].to_pylist()) == {"positive", "negative"}
+    positives = both.filter(pa.compute.equal(both["verdict"], "positive"))
+    expected = dict(zip(COLUMNS["anchor"], COLUMNS["positive"], strict=True))
+    assert dict(zip(positives["query"].to_pylist(), positives["passage"].to_pylist(), strict=True)) == expected
+
+
+VERDICTS = ("negative", "positive", "suspected_positive", "dropped", "unscored")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: run.candidates(verdict="bad"), r"^There is no verdict 'bad': use one of negative, "),
+        (lambda run: run.candidates(columns=["logits"]), r"^candidates/ has no column 'logits': it has query_id, "),
+        (lambda run: hardneg.load_candidates("nowhere"), r"^nowhere is not a finished run \(it is not there\)"),
+        (lambda run: hardneg.mine(pairs=7), r"^pairs is no table \(.*\): give paths, a datasets.Dataset, "),
+        (lambda run: hardneg.mine(pairs={"anchor": ["a"], "positive": []}), r"^pairs is no table \("),
+        (lambda run: hardneg.mine(pairs=COLUMNS, bi_encoder=7), r"^bi_encoder is a int: give a name, a folder, or a "),
+        (lambda run: hardneg.mine(pairs=COLUMNS, negative=3), r"^--negative: there is no such option\.$"),
+        (lambda run: hardneg.mine(pairs=COLUMNS, negatives=0), r"^--negatives: input should be greater"),
+        (lambda run: hardneg.mine(pairs=None), r"^No input: give --input FOLDER "),
+        (lambda run: hardneg.mine(pairs=[]), r"^No input: give --input FOLDER "),
+        (lambda run: hardneg.mine(pairs={"anchor": [], "positive": []}), r"^The corpus has no passage"),
+        (lambda run: hardneg.audit([]), r"^There is nothing to audit: give a run, "),
+        (lambda run: hardneg.audit(None), r"^There is nothing to audit: give a run, "),
+        (lambda run: hardneg.audit(COLUMNS, expected=3), r"^--expected: there is no such option\.$"),
+        (lambda run: hardneg.audit(run.folder, holdout_split="x"), r"^--holdout-split names one of the qrels"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(call: Callable[[hardneg.Run], Any], message: str, run: hardneg.Run) -> None:
+    with pytest.raises(HardnegError, match=message):
+        call(run)
+
+
+def test_an_audit_of_a_run_its_folder_and_its_dataset_is_one(run: hardneg.Run) -> None:
+    reports = [hardneg.audit(data) for data in (run, Path(run.folder), run.triplets())]
+    assert [report.clean for report in reports] == [True] * 3
+    assert len({(report.rows, report.anchors, report.negatives) for report in reports}) == 1
+    assert reports[0].rows == run.manifest["counts"]["triplets"]
+
+
+def test_an_audit_of_a_live_table_finds_what_is_wrong() -> None:
+    rows = [{"anchor": "what is it?", "positive": "it is this", "negative": "IT is  this"}]
+    report = hardneg.audit(rows)
+    assert not report.clean
+    assert [fault.count for fault in report.faults] == [1]

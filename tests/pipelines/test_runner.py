@@ -1,0 +1,126 @@
+"""Beam's options, what a worker may use, and errors of a graph."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
+from hardneg.errors import HardnegError
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.runs import cores, runner
+from hardneg.pipelines.runs.plan import Plan
+from hardneg.pipelines.runs.runner import pipeline_options, run_graph, worker_message, worker_threads
+
+
+def test_the_runner_is_named() -> None:
+    """DirectRunner, Beam's default, chooses by itself what runs the graph."""
+    options = pipeline_options([])
+    assert options.view_as(StandardOptions).runner == "FnApiRunner"
+    assert pipeline_options(["--runner=FlinkRunner"]).view_as(StandardOptions).runner == "FlinkRunner"
+
+
+@pytest.mark.parametrize(
+    ("args", "workers", "mode"),
+    [
+        ([], 1, "in_memory"),
+        (["--direct_num_workers=2"], 2, "multi_processing"),
+        (["--direct_num_workers", "3", "--direct_running_mode=multi_threading"], 3, "multi_threading"),
+        (["--direct_num_workers=0"], 6, "multi_processing"),
+    ],
+)
+def test_workers_and_their_threads(monkeypatch: pytest.MonkeyPatch, args: list[str], workers: int, mode: str) -> None:
+    """Several local workers are processes, which Beam would only warn about; they share the cores."""
+    monkeypatch.setattr(cores, "usable_cores", lambda: 6)
+    monkeypatch.setattr(runner, "usable_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    options = pipeline_options(args)
+    direct = options.view_as(DirectOptions)
+    assert (direct.direct_num_workers, direct.direct_running_mode) == (workers, mode)
+    assert worker_threads(options) == 6 // workers
+    assert worker_threads(pipeline_options(["--runner=SparkRunner"])) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"), [("1", 1), ("2", 2), ("9", 3), ("2,1", 2), (" 2 ", 2), ("0", 3), ("-1", 3), ("", 3), ("x", 3)]
+)
+def test_a_limit_on_threads_is_kept(monkeypatch: pytest.MonkeyPatch, limit: str, threads: int) -> None:
+    monkeypatch.setattr(cores, "usable_cores", lambda: 6)
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert cores.threads_of(2) == threads
+    assert cores.threads_of(7) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds a process to cores")
+def test_the_cores_of_others_are_not_counted() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cores.usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert cores.usable_cores() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--direct_num_workers=2"],
+        # Options whose name is not that of the attribute behind them.
+        ["--no_use_public_ips", "--runner=DataflowRunner"],
+        ["--worker_machine_type", "n1-standard-4", "--runner=DataflowRunner"],
+        ["--experiments=a", "--experiment=b"],
+        # Known to the job server, not to Beam's Python.
+        ["--runner=FlinkRunner", "--parallelism=4"],
+    ],
+    ids=str,
+)
+def test_options_that_beam_has(args: list[str]) -> None:
+    assert pipeline_options(args).view_as(StandardOptions).runner
+
+
+@pytest.mark.parametrize(
+    "args", [["--direct_num_worker=2"], ["--direct-num-workers", "2"], ["--jobname=x", "--runner=DataflowRunner"]]
+)
+def test_options_that_beam_does_not_have(args: list[str]) -> None:
+    with pytest.raises(HardnegError) as raised:
+        pipeline_options(args)
+    assert str(raised.value) == f"Beam has no option {args[0]}; see the options of your runner."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "RuntimeError: x\nhardneg.errors.HardnegError: a.tsv: broken. [while running 'Read']\n\nmore",
+            "a.tsv: broken.",
+        ),
+        ("HardnegError: one\ntwo", "one\ntwo"),
+        ("HardnegError: first [while running 'a']\nHardnegError: last [while running 'b']", "last"),
+        ("ValueError: x", None),
+    ],
+)
+def test_worker_message(text: str, message: str | None) -> None:
+    assert worker_message(text) == message
+
+
+@pytest.mark.parametrize("error", [HardnegError("p.tsv: mend it."), ValueError("a bug")])
+def test_errors_of_workers(tmp_path: Path, error: Exception) -> None:
+    """A user's mistake comes back as its sentence, a bug as it is."""
+
+    def build(pipeline: beam.Pipeline, _: Plan) -> None:
+        pipeline | beam.Create([error]) | beam.Map(_raise)
+
+    plan = Plan(MineConfig(output=str(tmp_path / "out")), [], str(tmp_path / "work"), str(tmp_path / "result"), 1, {})
+    with pytest.raises(Exception, match=r"mend it|a bug") as raised:
+        run_graph(plan, pipeline_options([]), build)
+    assert isinstance(raised.value, HardnegError) == isinstance(error, HardnegError)
+    if isinstance(error, HardnegError):
+        assert str(raised.value) == "p.tsv: mend it."
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -1,0 +1,159 @@
+"""The READMEs say what the code does: options, defaults, verdicts and commands, in both languages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from cyclopts import Parameter
+from pydantic.fields import FieldInfo
+
+from hardneg.pipelines import cli
+from hardneg.pipelines.options.finished import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
+from hardneg.pipelines.options.mine import MineConfig, load_options
+from hardneg.pipelines.options.retrieval import LayoutOptions
+from hardneg.pipelines.options.train import TrainOptions
+from hardneg.pipelines.runs.runner import pipeline_options
+from hardneg.transforms.filters.known import Reason, Verdict
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "README.zh-CN.md")
+
+
+def option(name: str, field: FieldInfo) -> str:
+    """Return what a field is called on the command line: its own name, unless it is given another."""
+    given = [each.name[0] for each in field.metadata if isinstance(each, Parameter) and each.name]
+    return given[0] if given else "--" + name.replace("_", "-")
+
+
+OPTIONS = {option(name, field): field for name, field in MineConfig.model_fields.items()}
+# The command line's own, which are no part of a run's configuration; and pip's.
+OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url", "--why"}
+OTHERS |= {
+    option(name, field)
+    for model in (AuditOptions, EvaluateOptions, ExportOptions, ReportOptions, TrainOptions)
+    for name, field in model.model_fields.items()
+}
+OFF = {"README.md": "off", "README.zh-CN.md": "关"}
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page(name), re.DOTALL | re.MULTILINE)
+
+
+def commands(name: str) -> list[list[str]]:
+    """Return the arguments of every `hardneg SUBCOMMAND` in a code block."""
+    lines = "".join(blocks(name, "bash")).replace("\\\n", " ").splitlines()
+    split = [shlex.split(line) for line in lines]
+    return [words[1:] for words in split if words and words[0].rsplit("/", 1)[-1] == "hardneg"]
+
+
+def rows(name: str) -> dict[str, list[str]]:
+    """Return the tables' rows that begin with one option, by that option."""
+    found = re.findall(r"^\| `(--[a-z0-9-]+)` \|(.*)\|$", page(name), re.MULTILINE)
+    assert len({option for option, _ in found}) == len(found), f"{name} has two rows for one option"
+    return {option: [cell.strip() for cell in rest.split(" | ")] for option, rest in found}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_option_has_its_row_and_no_row_is_of_another(name: str) -> None:
+    assert set(rows(name)) == set(OPTIONS) | {"--config", "--dry-run"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_option_that_is_mentioned_exists(name: str) -> None:
+    beam: set[str] = set()
+    PipelineOptions([]).get_all_options(add_extra_args_fn=lambda parser: beam.update(parser._option_string_actions))
+    text = re.sub(r"^\|[-|]+\|$", "", page(name), flags=re.MULTILINE)
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text))
+    assert mentioned <= set(OPTIONS) | OTHERS | beam
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_defaults_are_those_of_the_configuration(name: str) -> None:
+    for option, (default, *_) in rows(name).items():
+        value = OPTIONS[option].default if option in OPTIONS else None
+        if value is False:
+            assert default == OFF[name], option
+        elif isinstance(value, str | int | float):
+            assert default == f"`{value}`", option
+        elif option != "--bi-encoder":  # bundled, if no vectors are brought
+            assert not default.startswith("`") or default == "`OUTPUT.work`", option
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_verdict_and_every_reason_is_explained(name: str) -> None:
+    explained = re.findall(r"^\| `(\w+)` \| (?:`(\w+)` )?\|", page(name), re.MULTILINE)
+    assert {str(verdict) for verdict in Verdict} <= {verdict for verdict, _ in explained}
+    assert {reason for _, reason in explained if reason} == {str(reason) for reason in Reason}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_commands_are_understood(name: str) -> None:
+    found = commands(name)
+    subcommands = {"mine", "calibrate", "report", "audit", "evaluate", "export", "train-judge"}
+    assert {words[0] for words in found} == subcommands
+    for words in found:
+        here, beam_args = cli._split(words)
+        cli.app.parse_args(here, exit_on_error=False, print_error=False)
+        pipeline_options(beam_args)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_configuration_file_is_understood(name: str, tmp_path: Path) -> None:
+    (text,) = blocks(name, "toml")
+    assert tomllib.loads(text)
+    file = tmp_path / "run.toml"
+    file.write_text(text, encoding="utf-8")
+    config = MineConfig(output="mined", **load_options(str(file)))
+    assert config.negatives == 3
+
+
+@pytest.mark.parametrize("language", ["bash", "toml", "python"])
+def test_both_languages_show_the_same_code(language: str) -> None:
+    english, chinese = ([re.sub(r"#.*", "", block) for block in blocks(name, language)] for name in PAGES)
+    assert english == chinese
+
+
+def test_both_languages_have_the_same_sections_and_tables() -> None:
+    shapes = [re.findall(r"^(?:#+ |```|!\[|\|---.*|- )", page(name), re.MULTILINE) for name in PAGES]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    text = page(name)
+    headings = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        else:
+            assert (ROOT / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pinned_torch_is_the_one_to_install_first(name: str) -> None:
+    (pin,) = re.findall(r"^torch==\S+$", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"pip install {pin} --index-url" in page(name)
+
+
+def test_every_option_of_the_training_has_its_row() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*?) ?\|", text, re.MULTILINE))
+    inputs = set(LayoutOptions.model_fields)  # as for `mine`
+    fields = {name: field for name, field in TrainOptions.model_fields.items() if name not in inputs}
+    assert set(found) == {option(name, field) for name, field in fields.items()}
+    for name, field in fields.items():
+        if isinstance(field.default, str | int | float) and not isinstance(field.default, bool):
+            assert found[option(name, field)] == f"`{field.default}`", name

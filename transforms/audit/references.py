@@ -1,0 +1,228 @@
+"""What an audit compares a data set with: known positives, evaluation sets, the tables of the run it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hardneg.errors import HardnegError
+from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, id_conflicts
+from hardneg.transforms.audit.triplet_rows import NOT_FINITE, Ints
+from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys, set_keys, text_keys
+from hardneg.transforms.filters.known import Verdict
+from hardneg.transforms.inputs.columns import parts_of
+from hardneg.transforms.inputs.files import lines
+from hardneg.transforms.inputs.input_files import InputFile, place
+from hardneg.transforms.inputs.judgements import (
+    Judgements,
+    look_into_rows,
+    matching_files,
+    read_judgements,
+    read_tables,
+)
+from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
+from hardneg.transforms.inputs.rows import read_rows
+from hardneg.transforms.output.finished_run import canonical, read_manifest, read_shard, shards, text_keys_by_id
+
+_NONE = np.zeros(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Files of queries or passages as keys, and what is wrong with their ids."""
+
+    texts: KeyMap
+    conflicts: Finding
+
+
+def read_reference(files: Sequence[InputFile], kind: str) -> Reference:
+    """Read ``queries`` or ``passages``: the text's key of each id, and the ids that stand for two texts."""
+    column = {"queries": "query_id", "passages": "passage_id"}[kind]
+    parts = [
+        (id_keys(table[column]), text_keys(table["text"]), table["file"].to_numpy(), table["line"].to_numpy())
+        for table in read_tables(files, kind)
+    ]
+    ids, texts, file, line = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else (_NONE,) * 4
+    repeated = np.flatnonzero(id_conflicts(ids, texts))
+    examples = [
+        f"{place(files[int(file[row])], int(line[row]))}: {column} with another text than before"
+        for row in repeated[:EXAMPLES]
+    ]
+    return Reference(KeyMap(ids, texts), Finding("duplicate_ids", len(np.unique(ids[repeated])), [*examples]))
+
+
+def known_positives(judged: Judgements, queries: KeyMap, passages: KeyMap) -> Known:
+    """Return judged positives as pairs of texts, where both texts are known, and as pairs of ids."""
+    query_texts, passage_texts = queries.get(judged.query_ids), passages.get(judged.passage_ids)
+    both = (query_texts != 0) & (passage_texts != 0)
+    return Known(pair_keys(query_texts[both], passage_texts[both]), pair_keys(judged.query_ids, judged.passage_ids))
+
+
+def read_held_out(paths: Sequence[str], split: str | None, min_relevance: float) -> tuple[Keys, Keys]:
+    """Return the keys of an evaluation set's queries and of its gold passages.
+
+    Args:
+        paths: BEIR folders (the queries and passages of its qrels count); files of queries with their positives,
+            in any form that training data has; files with one text a row, and ``.txt`` files, whose texts may be
+            queries or passages.
+        split: which qrels of a folder.
+        min_relevance: the grade from which a passage is gold.
+
+    Raises:
+        HardnegError: a path is not there, or is none of those.
+    """
+    queries, passages = [_NONE], [_NONE]
+    for path in paths:
+        files = matching_files(path)
+        if files:
+            parts = [_held_out_of_file(file) for file in files]
+        else:
+            parts = [_held_out_of_folder(path, split, min_relevance)]
+        queries += [part[0] for part in parts]
+        passages += [part[1] for part in parts]
+    return np.unique(np.concatenate(queries)), np.unique(np.concatenate(passages))
+
+
+def _held_out_of_folder(path: str, split: str | None, min_relevance: float) -> tuple[Keys, Keys]:
+    try:
+        files = plan_inputs(InputOptions(input=path, split=split))
+    except HardnegError as error:  # the same folder, but another option
+        raise HardnegError(str(error).replace("--input", "--holdout").replace("--split", "--holdout-split")) from None
+    of_kind = {
+        kind: [replace(file, index=index) for index, file in enumerate(file for file in files if file.kind == kind)]
+        for kind in ("queries", "passages", "qrels")
+    }
+    judged = read_judgements(of_kind["qrels"], min_relevance)
+    queries, passages = (read_reference(of_kind[kind], kind).texts for kind in ("queries", "passages"))
+    return queries.get(judged.query_ids), passages.get(judged.passage_ids)
+
+
+def _held_out_of_file(path: str) -> tuple[Keys, Keys]:
+    if path.lower().endswith(".txt"):
+        texts = [line.decode("utf-8", "replace") for _, line in lines(path) if line]
+        return (text_keys(pa.array(texts, pa.string())),) * 2
+    file = _look_into_held_out(path)
+    found = {"queries": [_NONE], "passages": [_NONE]}
+    for chunk in read_rows(file):
+        if chunk.kind in found:
+            found[chunk.kind].append(text_keys(chunk.table["text"]))
+    queries, passages = np.concatenate(found["queries"]), np.concatenate(found["passages"])
+    # A file of texts does not say whether they are queries or passages.
+    return (passages, passages) if file.kind == "passages" else (queries, passages)
+
+
+def _look_into_held_out(path: str) -> InputFile:
+    # No id is needed to compare texts; a query's text column may have names that a passage's has not.
+    for kind, parts in (
+        ("pairs", parts_of("pairs")),
+        ("passages", parts_of("passages", with_corpus=True)),
+        ("queries", parts_of("queries")[:1]),
+    ):
+        try:
+            return look_into_rows(kind, path, parts)
+        except HardnegError as error:
+            last = error
+    raise HardnegError(
+        f"--holdout {path} holds no queries, passages or pairs of them ({str(last).rstrip('.')}): give a BEIR "
+        "folder, or a file with a column `text`, or with `query` and `positive`."
+    )
+
+
+def read_run_positives(run: str) -> tuple[KeyMap, KeyMap]:
+    """Return the text's key of each id in a run's ``queries/``, and in its ``passages/``."""
+    return text_keys_by_id(run, "queries", "query_id"), text_keys_by_id(run, "passages", "passage_id")
+
+
+def check_run(run: str, expected: int | None) -> list[Finding]:
+    """Find what is wrong in the tables beside a run's triplets.
+
+    Ids that stand twice in ``queries/`` or ``passages/``, pairs that stand twice in ``candidates/``, scores there that
+    are not finite, and queries that have a positive but no negative, if a number is expected.
+    """
+    duplicates, scores = Finding("duplicate_ids", 0), Finding(NOT_FINITE, 0)
+    without = Finding("too_few_negatives", 0)
+    for kind, column in (("queries", "query_id"), ("passages", "passage_id")):
+        for path in shards(run, kind):
+            ids = read_shard(path, [column])[column]
+            again = np.flatnonzero(occurrence(id_keys(ids)) > 0)
+            _add(duplicates, len(again), [f"{path}: {column} {ids[row]} stands twice" for row in again[:EXAMPLES]])
+    for path in shards(run, "candidates"):
+        table = read_shard(path)
+        ids = pair_keys(id_keys(table["query_id"]), id_keys(table["passage_id"]))
+        again = np.flatnonzero(occurrence(ids) > 0)
+        _add(duplicates, len(again), [f"{path}: {_pair(table, row)} stands twice" for row in again[:EXAMPLES].tolist()])
+        for name in table.schema.names:
+            bad = _not_finite(table[name])
+            said = [f"{path}: {_pair(table, row)} has {name} = {table[name][row]}" for row in bad[:EXAMPLES].tolist()]
+            _add(scores, len(bad), said)
+        if expected:
+            empty = _without_negatives(table)
+            _add(without, len(empty), [f"{path}: query {query} has none of {expected}" for query in empty[:EXAMPLES]])
+    return [duplicates, scores, without]
+
+
+def _add(finding: Finding, count: int, examples: Sequence[str]) -> None:
+    finding.count += count
+    finding.examples = [*finding.examples, *examples][:EXAMPLES]
+
+
+def _pair(table: pa.Table, row: int) -> str:
+    return f"query {table['query_id'][row]} with passage {table['passage_id'][row]}"
+
+
+def _not_finite(column: pa.ChunkedArray) -> Ints:
+    if not pa.types.is_floating(column.type):
+        return np.zeros(0, dtype=np.int64)
+    finite = pc.is_finite(column.cast(pa.float64())).fill_null(True)
+    return np.flatnonzero(~finite.to_numpy())
+
+
+def _without_negatives(candidates: pa.Table) -> list[str]:
+    positive = pc.equal(candidates["verdict"], Verdict.POSITIVE)
+    with_positive = candidates.filter(positive)["query_id"].unique()
+    with_negative = candidates.filter(candidates["selected"].is_valid())["query_id"].unique()
+    has = pc.is_in(with_positive, value_set=with_negative)
+    return with_positive.filter(pc.invert(has)).to_pylist()
+
+
+def triplets_of_run(run: str) -> Callable[[Keys], Ints]:
+    """Return a function that says how many triplets with a key a run's ``candidates/`` account for.
+
+    Two queries of equal text with one positive, or two positives of equal text, make equal triplets: the data set
+    repeats itself because the input did. The key is that of ``auditing.duplicate_negatives``.
+    """
+    queries, passages = read_run_positives(run)
+    relabelled = bool(read_manifest(run)["options"].get("relabel_suspected"))
+    kinds = [Verdict.POSITIVE, *([Verdict.SUSPECTED_POSITIVE] if relabelled else [])]
+
+    def count(wanted: Keys) -> Ints:
+        keys = np.unique(wanted)
+        counts = np.zeros(len(keys), dtype=np.int64)
+        for path in shards(run, "candidates"):
+            shard = read_shard(path, ["query_id", "passage_id", "verdict", "selected"])
+            made = _triplet_keys(shard, kinds, queries, passages)
+            made = made[np.isin(made, keys)]
+            np.add.at(counts, np.searchsorted(keys, made), 1)
+        return counts[np.searchsorted(keys, wanted)]
+
+    return count
+
+
+def _triplet_keys(candidates: pa.Table, kinds: Sequence[Verdict], queries: KeyMap, passages: KeyMap) -> Keys:
+    """Return the key of each triplet, positives (of these verdicts) x mined of each query."""
+    ids = id_keys(candidates["query_id"])
+    texts = canonical(id_keys(candidates["passage_id"]), passages)
+    of_kinds = pc.is_in(candidates["verdict"], value_set=pa.array([str(kind) for kind in kinds]))
+    positives = np.flatnonzero(of_kinds.to_numpy())
+    positives = positives[np.argsort(ids[positives], kind="stable")]
+    mined = np.flatnonzero(candidates["selected"].is_valid().to_numpy())
+    first = np.searchsorted(ids[positives], ids[mined], "left")
+    counts = np.searchsorted(ids[positives], ids[mined], "right") - first
+    negative = np.repeat(mined, counts)
+    positive = positives[np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(len(negative))]
+    one_each = set_keys(np.arange(len(positive) + 1, dtype=np.int64), texts[positive])
+    return pair_keys(pair_keys(canonical(ids[negative], queries), one_each), texts[negative])

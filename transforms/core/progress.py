@@ -1,0 +1,68 @@
+"""Progress and timing records that workers append to the run's work folder, and their sums.
+
+A runner returns only at the end and fuses its stages, so what a person watches cannot come from it. Records
+are appended only where the work folder is local; on other runners Beam's own counters show the progress.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardneg.transforms.core.storage import is_local
+
+_lock = threading.Lock()
+
+
+@dataclass
+class StageProgress:
+    """What a stage has done: items finished, items expected (0 if unknown), seconds spent."""
+
+    done: int = 0
+    expected: int = 0
+    seconds: float = 0.0
+
+
+def record(work: str, stage: str, *, done: int = 0, expected: int = 0, seconds: float = 0.0) -> None:
+    """Append one record; its numbers are added to those that the stage has."""
+    if not is_local(work):
+        return
+    folder = Path(work) / "progress"
+    line = json.dumps({"stage": stage, "done": done, "expected": expected, "seconds": round(seconds, 6)})
+    with _lock:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+@contextmanager
+def timed(work: str, stage: str, done: int = 0) -> Iterator[None]:
+    """Record the seconds that a block of code takes, and ``done`` items when it ends."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        record(work, stage, done=done, seconds=time.perf_counter() - start)
+
+
+def read_progress(work: str) -> dict[str, StageProgress]:
+    """Return the sums of all records so far, per stage."""
+    stages: dict[str, StageProgress] = defaultdict(StageProgress)
+    for path in sorted((Path(work) / "progress").glob("*.jsonl")) if is_local(work) else []:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # a worker is in the middle of writing it
+            stage = stages[entry["stage"]]
+            stage.done += entry["done"]
+            stage.expected += entry["expected"]
+            stage.seconds += entry["seconds"]
+    return dict(stages)

@@ -1,0 +1,108 @@
+"""Attach the texts that a block's candidates need: from the segments' files, or through the shuffle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from hardneg.transforms.core.block import Block
+from hardneg.transforms.corpus.segments import cut, open_segment, split_by
+
+# Texts that travelled with a block, where its worker cannot see the corpus.
+TEXTS = pa.schema([("segment", pa.int32()), ("row", pa.int32()), ("text", pa.string())])
+
+TextsOf = Callable[[np.ndarray, np.ndarray], list[str]]
+
+
+def texts_from_segments(work: str) -> TextsOf:
+    """Return a function from (segment numbers, rows) to passage strings that reads the segments' files."""
+
+    def texts_of(segments: np.ndarray, rows: np.ndarray) -> list[str]:
+        texts = np.empty(len(rows), dtype=object)
+        for number in np.unique(segments):
+            here = segments == number
+            texts[here] = open_segment(work, int(number)).texts(rows[here])
+        return texts.tolist()
+
+    return texts_of
+
+
+def texts_from_table(table: pa.Table) -> TextsOf:
+    """Return the same function over a table of the TEXTS schema that came with the block."""
+    keys = zip(table["segment"].to_pylist(), table["row"].to_pylist(), strict=True)
+    texts = dict(zip(keys, table["text"].to_pylist(), strict=True))
+
+    def texts_of(segments: np.ndarray, rows: np.ndarray) -> list[str]:
+        return [texts[key] for key in zip(segments.tolist(), rows.tolist(), strict=True)]
+
+    return texts_of
+
+
+def needed_rows(candidates: pa.Table) -> list[tuple[int, pa.Table]]:
+    """Return (segment, table with column ``row``): every passage of some candidates once, in order."""
+    pairs = candidates.select(["segment", "row"]).group_by(["segment", "row"]).aggregate([])
+    pairs = pairs.sort_by([("segment", "ascending"), ("row", "ascending")])
+    return [(segment, rows.select(["row"])) for segment, rows in split_by(pairs, pairs["segment"].to_numpy())]
+
+
+def fetch_texts(work: str, segment: int, rows: pa.Table) -> pa.Table:
+    """Return the passages of some rows of a segment, as a table of the TEXTS schema."""
+    texts = open_segment(work, segment).texts(rows["row"].to_numpy())
+    segments = pa.array(np.full(len(rows), segment), pa.int32())
+    return pa.table([segments, rows["row"].combine_chunks(), pa.array(texts, pa.string())], schema=TEXTS)
+
+
+class HydrateCandidates(beam.PTransform):
+    """Attach texts to blocks through the shuffle, for workers that cannot see the corpus files.
+
+    Grouped by segment, so that each segment's files are opened by one worker, and each text a block needs
+    travels once. In and out: (block, Block).
+    """
+
+    def __init__(self, work: str) -> None:
+        super().__init__()
+        self._work = work
+
+    def expand(self, blocks: beam.PCollection) -> beam.PCollection:
+        texts = (
+            blocks
+            | beam.FlatMap(_requests).with_output_types(tuple[int, tuple[int, pa.Table]])
+            | beam.GroupByKey()
+            | beam.FlatMap(_answers, self._work).with_output_types(tuple[int, pa.Table])
+        )
+        return (
+            {"blocks": blocks, "texts": texts}
+            | beam.CoGroupByKey()
+            | beam.FlatMap(_attach).with_output_types(tuple[int, Block])
+        )
+
+
+def _requests(element: tuple[int, Block]) -> Iterator[tuple[int, tuple[int, pa.Table]]]:
+    number, block = element
+    for segment, rows in needed_rows(block.candidates):
+        yield segment, (number, rows)
+
+
+def _answers(element: tuple[int, Iterable[tuple[int, pa.Table]]], work: str) -> Iterator[tuple[int, pa.Table]]:
+    segment, requests = element
+    for number, rows in requests:
+        yield number, fetch_texts(work, segment, rows)
+
+
+def _attach(element: tuple[int, dict[str, Iterable]]) -> Iterator[tuple[int, Block]]:
+    number, groups = element
+    for block in groups["blocks"]:
+        texts = pa.concat_tables([TEXTS.empty_table(), *groups["texts"]]).combine_chunks()
+        yield number, replace(block, texts=texts)
+
+
+def read_referred(element: tuple[int, Iterable[pa.Table]], work: str, shards: int) -> Iterator[tuple[int, pa.Table]]:
+    """Return a segment's passages that some candidate refers to, each once, as (output shard, table)."""
+    segment, requests = element
+    rows = np.unique(np.concatenate([table["row"].to_numpy() for table in requests]))
+    passages = open_segment(work, segment).passages.take(pa.array(rows)).drop_columns(["text_digest"])
+    return iter(split_by(passages, cut(passages["passage_id"].to_pylist(), shards)))

@@ -1,0 +1,91 @@
+"""From all pairs of a run to the mined ones, step by step, with what left at each step and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hardneg.transforms.filters.known import Reason, Verdict
+
+# What a pair is counted by: its verdict and its reason.
+Kind = tuple[str, str | None]
+
+_MASKS = {
+    Reason.POSITIVE_OF_EQUAL_QUERY,
+    Reason.PARTIALLY_RELEVANT,
+    Reason.NEGATIVE_GRADE,
+    Reason.EQUAL_TO_POSITIVE,
+    Reason.EQUAL_TO_QUERY,
+    Reason.DUPLICATE,
+}
+_GUARDS = {
+    Reason.HELD_OUT,
+    Reason.OUTSIDE_RANKS,
+    Reason.SAME_GROUP,
+    Reason.NEAR_DUPLICATE,
+    Reason.RELATIVE_MARGIN,
+}
+# Each step's name, and what becomes of what it takes out.
+_STAGES = {
+    "not known relevant": "known relevant",
+    "past the masks": "known to be no negative",
+    "past the guards": "stopped by a guard",
+    "judged": "never judged",
+    "passed": "failed a threshold",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the funnel.
+
+    Attributes:
+        name: what is true of the pairs that are left.
+        left: how many they are.
+        gone_as: what is true of the pairs that the step took out.
+        gone: how many they are, by verdict and reason, most first.
+    """
+
+    name: str
+    left: int
+    gone_as: str = ""
+    gone: tuple[tuple[Kind, int], ...] = ()
+
+
+def funnel(kinds: Mapping[Kind, int], mined: int) -> list[Step]:
+    """Return the steps from all pairs of ``candidates/`` to the mined ones, in the order in which they are taken.
+
+    Args:
+        kinds: pairs by verdict and reason.
+        mined: the negatives that were selected.
+    """
+    stages: dict[str, Counter[Kind]] = {name: Counter() for name in _STAGES}
+    for kind, pairs in kinds.items():
+        if (stage := _taken_out_by(kind)) is not None:
+            stages[stage][kind] += pairs
+    left = sum(kinds.values())
+    steps = [Step("retrieved, or known relevant", left)]
+    for name, gone in stages.items():
+        left -= gone.total()
+        steps.append(Step(name, left, _STAGES[name], tuple(sorted(gone.items(), key=_most_first))))
+    spare = (((str(Verdict.NEGATIVE), None), left - mined),) if left > mined else ()
+    return [*steps, Step("mined", mined, "passed, but not needed", spare)]
+
+
+def _most_first(counted: tuple[Kind, int]) -> tuple[int, str, str]:
+    (verdict, reason), pairs = counted
+    return -pairs, verdict, reason or ""
+
+
+def _taken_out_by(kind: Kind) -> str | None:
+    verdict, reason = kind
+    if verdict == Verdict.NEGATIVE:
+        return None
+    if verdict == Verdict.POSITIVE:
+        return "not known relevant"
+    if verdict == Verdict.UNSCORED:
+        return "judged"
+    if reason in _MASKS:
+        return "past the masks"
+    return "past the guards" if reason in _GUARDS else "passed"

@@ -1,0 +1,387 @@
+"""What a finished run would keep at other targets and thresholds: `hardneg report`.
+
+Counted on the run's calibration sample, where every candidate is scored. Nothing here runs a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from hardneg.errors import HardnegError
+from hardneg.transforms.filters.order import select, selection_order
+from hardneg.transforms.filters.screen import Policy, failing, first_similarity
+from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
+from hardneg.transforms.judge.counts import BoolArray, FloatArray
+from hardneg.transforms.judge.false_negative_rate import MIN_POSITIVES, count, edges, extract
+from hardneg.transforms.judge.judge import Judge, cheap_scores, complete_scores, single_signal_judge
+from hardneg.transforms.judge.sample import SampleScores, calibrate, estimated_gamma, score_sample
+from hardneg.transforms.models.cross_encoder import sigmoid
+from hardneg.transforms.retrieval.search import Source
+
+Kind = Literal["false_negative_rate", "leak_rate", "sigmoid"]
+ESTIMATED, UNSUPPORTED = "estimated", "unsupported"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The calibration sample of a finished run.
+
+    Attributes:
+        rows: of the SAMPLE schema, then one column a signal (``logit`` null where the run did not score), and
+            ``fused_rank`` (null where not retrieved); by query id, then passage id.
+        query_ids: all its queries, sorted, those without rows too.
+    """
+
+    rows: pa.Table
+    query_ids: list[str]
+
+    @property
+    def missing(self) -> int:
+        """Pairs without a logit."""
+        return int(self.rows["logit"].null_count)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to try: false-negative rates, leak rates, sigmoid thresholds; gamma as in ``denoising.Target``."""
+
+    targets: Sequence[float]
+    leak_rates: Sequence[float]
+    sigmoids: Sequence[float]
+    gamma: float | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is mined of some queries.
+
+    Attributes:
+        queries: how many there are.
+        queries_full: those with all negatives that were asked for.
+        queries_none: those without any.
+        asked: negatives asked for.
+        mined: negatives mined.
+        yielded: mined / asked; None if nothing was asked.
+        similarity: mean similarity of the mined, by the first bi-encoder; None if nothing is mined.
+        fused_rank: their mean fused rank.
+    """
+
+    queries: int
+    queries_full: int
+    queries_none: int
+    asked: int
+    mined: int
+    yielded: float | None
+    similarity: float | None
+    fused_rank: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"yield" if name == "yielded" else name: value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one target or threshold would keep. The rates are None unless the status is ``estimated``.
+
+    Attributes:
+        kind: what was asked for.
+        value: the rate or sigmoid asked for.
+        status: of the false-negative rate: ``estimated`` or ``unsupported``.
+        reason: one sentence, to be printed with the status.
+        scale: of the threshold: the judge's, or ``sigmoid``.
+        threshold: a candidate passes if it is below; None where none could be chosen.
+        kept: what is mined at the threshold; None without one, or where nothing is scored.
+        expected_rate: the false-negative rate by the point estimate at gamma = 1.
+        upper_bound: its bound at ``gamma``.
+        gamma: the allowance used; None where nothing could be estimated.
+        largest_gamma: up to which a target holds; None where no target was asked for.
+        leak_rate: share of the known positives that pass the threshold.
+    """
+
+    kind: Kind
+    value: float
+    status: str
+    reason: str
+    scale: str | None = None
+    threshold: float | None = None
+    kept: Kept | None = None
+    expected_rate: float | None = None
+    upper_bound: float | None = None
+    gamma: float | None = None
+    largest_gamma: float | None = None
+    leak_rate: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"kept": self.kept.to_json() if self.kept else None}
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A sample as one judge sees it. Arrays have one entry a row.
+
+    Attributes:
+        scored: the scores, and which rows enter.
+        ranks: fused ranks, NaN where not retrieved.
+        complete: whether all is scored that an estimate needs.
+        gamma: the allowance for unlabelled passages; None unless complete.
+    """
+
+    scored: SampleScores
+    ranks: FloatArray
+    complete: bool
+    gamma: float | None
+
+
+def without_thresholds(policy: Policy) -> Policy:
+    """Return a run's policy without the thresholds that a target, or another threshold, stands instead of.
+
+    So does ``mine --from``: window, guards, order and --min-sigmoid stay.
+    """
+    return replace(policy, max_sigmoid=None, absolute_margin=None, relative_margin=None)
+
+
+def outcomes(
+    sample: Sample, sources: Sequence[Source], policy: Policy, denoising: Denoising, asked: Asked
+) -> list[Outcome]:
+    """Return what each target and threshold would keep of a sample.
+
+    Args:
+        sample: the run's, completely scored or not.
+        sources: the retrievers.
+        policy: the run's, ``without_thresholds``, as the sample was taken with.
+        denoising: the run's judge: thresholds for targets are of the judge of its name, fitted on the sample, as
+            ``mine --from`` would; where the sample is not completely scored, of this judge itself.
+        asked: what to try.
+    """
+    judge = view(sample, sources, policy, denoising.judge_name, denoising.judge, asked.gamma)
+    found = [_of_target(judge, policy, denoising.judge_name, target, asked.gamma) for target in asked.targets]
+    found += [_of_leak_rate(judge, policy, denoising.judge_name, alpha) for alpha in asked.leak_rates]
+    if asked.sigmoids:
+        logit = view(sample, sources, policy, "cross-encoder", single_signal_judge("logit", "logit"), asked.gamma)
+        found += [_of_sigmoid(logit, policy, threshold) for threshold in asked.sigmoids]
+    return found
+
+
+def view(
+    sample: Sample, sources: Sequence[Source], policy: Policy, name: JudgeName, judge: Judge, gamma: float | None
+) -> View:
+    """Score a sample: by cross-fitting where all of it is scored, else what is, by the judge that is there.
+
+    Args:
+        sample: the run's.
+        sources: the retrievers.
+        policy: what is demanded of a negative, thresholds aside.
+        name: the judge's name.
+        judge: the one for a sample that is not complete.
+        gamma: as in ``denoising.Target``.
+    """
+    rows = sample.rows
+    complete = not (sample.missing and (name != "bi-encoder" or policy.needs_logit))
+    if complete:
+        scored = score_sample(rows, sample.query_ids, sources, policy, name)
+        gamma = gamma or estimated_gamma(scored)
+    else:
+        scored = score_known(sample, sources, policy, judge)
+    ranks = rows["fused_rank"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    return View(scored, ranks, complete, gamma if complete else None)
+
+
+def score_known(sample: Sample, sources: Sequence[Source], policy: Policy, judge: Judge) -> SampleScores:
+    """Score those rows of a sample whose signals are all there; no other row enters.
+
+    Args:
+        sample: the run's, in part without logits.
+        sources: the retrievers.
+        policy: what is demanded of a negative.
+        judge: a finished one.
+    """
+    table, ids = sample.rows, sample.query_ids
+    place = {identifier: row for row, identifier in enumerate(ids)}
+    query = np.array([place[identifier] for identifier in table["query_id"].to_pylist()], dtype=np.int64)
+    window, positive, countable, candidate = (
+        table[column].to_numpy().copy() for column in ("in_window", "is_positive", "countable", "is_candidate")
+    )
+    logits = table["logit"].fill_null(np.nan).to_numpy().astype(np.float32)
+    signals = {name: table[name].to_numpy().astype(np.float64) for name in judge.signals if name != "logit"}
+    cheap = cheap_scores(judge, signals, query, in_window=window)
+    known = ~np.isnan(logits) | ("logit" not in judge.signals and not policy.needs_logit)
+    scores = np.full(len(table), np.nan, dtype=np.float32)
+    every = {**signals, "logit": logits}
+    scores[known] = complete_scores(judge, cheap[known], {name: every[name][known] for name in judge.signals})
+    if policy.needs_logit:
+        known &= [reason is None for reason in failing(logits, query, np.full(len(ids), np.inf), policy)]
+    order = scores.astype(np.float64) if policy.order == "judge" else table["order"].to_numpy()
+    similarity = table[first_similarity(sources)].to_numpy().astype(np.float64)
+    return SampleScores(
+        query_ids=ids,
+        query=query,
+        scores=scores,
+        judge=judge,
+        published=scores,
+        logits=logits,
+        similarity=similarity,
+        order=order,
+        candidate=candidate & known,
+        positive=positive,
+        countable=countable & known,
+    )
+
+
+def keep(seen: View, passing: BoolArray, negatives: int) -> Kept | None:
+    """Select from the rows that pass; None where no candidate is scored."""
+    scored = seen.scored
+    if not scored.candidate.any():
+        return None
+    ordered = selection_order(scored.query, scored.candidate, scored.order)
+    mined = select(scored.query, ordered, passing, negatives) > 0
+    have = np.bincount(scored.query[mined], minlength=len(scored.query_ids))
+    total = int(mined.sum())
+    return Kept(
+        queries=len(have),
+        queries_full=int((have >= negatives).sum()),
+        queries_none=int((have == 0).sum()),
+        asked=negatives * len(have),
+        mined=total,
+        yielded=total / (negatives * len(have)) if len(have) else None,
+        similarity=float(scored.similarity[mined].mean()) if total else None,
+        fused_rank=float(seen.ranks[mined].mean()) if total else None,
+    )
+
+
+def _passing_share(scored: SampleScores, passing: BoolArray) -> float | None:
+    return float(passing[scored.countable].mean()) if scored.countable.any() else None
+
+
+@dataclass(frozen=True)
+class Rates:
+    """False-negative rate at a threshold: the point estimate at gamma = 1, its bound; both None with a reason why."""
+
+    expected: float | None
+    bound: float | None
+    reason: str
+
+
+def rates_at(scored: SampleScores, threshold: float, negatives: int, gamma: float) -> Rates:
+    """Estimate the false-negative rate at a threshold that was not chosen for it.
+
+    The estimator knows the scale's edges alone, so scores are moved by the distance of the threshold to the nearest
+    one: counts are exact at the threshold itself.
+
+    Args:
+        scored: the sample.
+        threshold: any number on the judge's scale.
+        negatives: N.
+        gamma: at least 1.
+    """
+    places = edges(scored.judge.scale)
+    index = int(np.abs(places - threshold).argmin())
+    rows = scored.entering
+    scores = scored.scores[rows].astype(np.float64)
+    if places[index] != threshold:
+        scores = places[index] + (scores - threshold)
+    counts = count(
+        scored.query_ids,
+        scored.query[rows],
+        scores,
+        scored.countable[rows],
+        negatives,
+        scale=scored.judge.scale,
+    )
+    allowed = extract(counts, gamma)
+    mined = allowed.mined[index]
+    if not allowed.in_tail.any():
+        return Rates(
+            None, None, f"{allowed.positives} known positives were retrieved, and at least {MIN_POSITIVES} are needed"
+        )
+    if not mined:
+        return Rates(None, None, "nothing is mined at this threshold")
+    if not np.isfinite(allowed.up[index]):
+        return Rates(None, None, "too little is mined at this threshold to bound the rate")
+    expected = min(1.0, float(extract(counts, 1.0).f[index] / mined))
+    bound = min(1.0, float(allowed.up[index] / mined))
+    reason = (
+        f"estimated at gamma {gamma:g} from {allowed.positives} known positives: at most {bound:.2%} of the mined are "
+        f"relevant ({expected:.2%} expected at gamma 1)"
+    )
+    return Rates(expected, bound, reason)
+
+
+def _incomplete(seen: View) -> str:
+    return f"{int(np.isnan(seen.scored.logits).sum()):,} pairs of the calibration sample are not scored"
+
+
+def _of_target(seen: View, policy: Policy, name: JudgeName, target: float, gamma: float | None) -> Outcome:
+    kind: Kind = "false_negative_rate"
+    if not seen.complete:
+        return Outcome(kind, target, UNSUPPORTED, f"{_incomplete(seen)}, so no threshold can be chosen")
+    scored = seen.scored
+    try:
+        chosen = calibrate(scored, policy, Target(name, false_negative_rate=target, gamma=gamma))
+    except HardnegError as error:  # too few positives, and nothing to fall back on
+        return Outcome(kind, target, UNSUPPORTED, str(error), gamma=seen.gamma)
+    if chosen.threshold is None:
+        assert chosen.max_sigmoid is not None
+        scale, threshold = "sigmoid", chosen.max_sigmoid
+        passing = sigmoid(seen.scored.logits) < np.float32(threshold)
+    else:
+        scale, threshold = scored.judge.scale, chosen.threshold
+        passing = scored.scores.astype(np.float64) < threshold
+    return Outcome(
+        kind,
+        target,
+        chosen.status or UNSUPPORTED,
+        chosen.reason,
+        scale,
+        threshold,
+        keep(seen, passing, policy.negatives),
+        chosen.choice["expected_rate"],
+        chosen.choice["upper_bound"],
+        chosen.choice["gamma"],
+        chosen.choice["largest_gamma"],
+        _passing_share(scored, passing),
+    )
+
+
+def _of_leak_rate(seen: View, policy: Policy, name: JudgeName, alpha: float) -> Outcome:
+    try:
+        chosen = calibrate(seen.scored, policy, Target(name, leak_rate=alpha))
+    except HardnegError as error:  # too few positives for this rate
+        return Outcome("leak_rate", alpha, UNSUPPORTED, str(error), gamma=seen.gamma)
+    assert chosen.threshold is not None
+    passing = seen.scored.scores.astype(np.float64) < chosen.threshold
+    found = _with_rates(Outcome("leak_rate", alpha, UNSUPPORTED, ""), seen, policy, chosen.threshold, passing)
+    return replace(found, scale=seen.scored.judge.scale, threshold=chosen.threshold)
+
+
+def _of_sigmoid(seen: View, policy: Policy, value: float) -> Outcome:
+    below = sigmoid(seen.scored.logits) < np.float32(value)
+    known = ~np.isnan(seen.scored.scores)
+    above = seen.scored.scores[known & ~below]
+    # The lowest logit that does not pass: the same cut as the sigmoid's, rounding and all.
+    highest = float(seen.scored.scores[known].max(initial=-np.inf))
+    threshold = float(above.min()) if len(above) else highest + 0.01
+    found = _with_rates(Outcome("sigmoid", value, UNSUPPORTED, ""), seen, policy, threshold, below)
+    return replace(found, scale="sigmoid", threshold=value)
+
+
+def _with_rates(outcome: Outcome, seen: View, policy: Policy, threshold: float, passing: BoolArray) -> Outcome:
+    """Return what a threshold that is given keeps, with the estimate at that threshold."""
+    scored = seen.scored
+    rates = Rates(None, None, f"{_incomplete(seen)}: the figures are of those that are")
+    if seen.gamma is not None:
+        rates = rates_at(scored, threshold, policy.negatives, seen.gamma)
+    return replace(
+        outcome,
+        status=UNSUPPORTED if rates.bound is None else ESTIMATED,
+        reason=rates.reason,
+        kept=keep(seen, passing, policy.negatives),
+        expected_rate=rates.expected,
+        upper_bound=rates.bound,
+        gamma=seen.gamma,
+        leak_rate=_passing_share(scored, passing),
+    )
