@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from false_negatives_data import Collection, keys
 
 from hardneg.transforms.core.hashing import Keys, pair_keys
-from hardneg.transforms.filters.known import Reason
+from hardneg.transforms.filters.verdicts import Reason
 from hardneg.transforms.output.finished_run import read_shard, shards
 
 Labelling = Literal["one", "half"]

@@ -30,7 +30,7 @@ from hardneg.pipelines.commands import driver
 from hardneg.pipelines.commands.audit import AuditReport
 from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.pipelines.options.mine import MineConfig, problems_of
-from hardneg.transforms.filters.known import Verdict
+from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.output.finished_run import read_manifest, read_shard, shards, texts_of
 
 if TYPE_CHECKING:

@@ -175,7 +175,7 @@ def _mine(
 
 
 def _report(output: str, manifest: dict[str, Any]) -> None:
-    from hardneg.pipelines.terminal.tables import denoising_line
+    from hardneg.pipelines.report.denoising_text import denoising_line
 
     counts = manifest["counts"]
     queries, mined = counts.get("queries", 0), counts.get("mined", 0)
@@ -206,13 +206,14 @@ def _calibrate(
 ) -> int:
     """Calibrate the judge and its threshold on a sample; --output is the judge.json for `mine --judge-file`."""
     from hardneg.pipelines.commands.calibrate import calibrate
+    from hardneg.pipelines.report.denoising_text import denoising_line
     from hardneg.pipelines.terminal import tables
     from hardneg.pipelines.terminal.display import watching
 
     with watching(config.work_folder, _log):
         judge = calibrate(config, beam_args)
     _output.print(tables.judge_table(judge))
-    _output.print(tables.denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
+    _output.print(denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
     return 0
 
 
@@ -312,10 +313,10 @@ def _report_run(
 ) -> int:
     """Report what a finished run kept, and what it would keep at other targets; writes RUN/report.html again."""
     from hardneg.pipelines.report import tables as report_tables
+    from hardneg.pipelines.report.denoising_text import denoising_line
     from hardneg.pipelines.report.html import write_report
     from hardneg.pipelines.report.report import report
     from hardneg.pipelines.terminal.json_files import write_json
-    from hardneg.pipelines.terminal.tables import denoising_line
 
     if pair:
         return _why(folder, *pair)

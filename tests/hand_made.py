@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hardneg.transforms.core.block import Block
+from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.text import cut_digest, text_digest
-from hardneg.transforms.corpus.query_blocks import JOINED
-from hardneg.transforms.corpus.segments import DIGEST
-from hardneg.transforms.corpus.texts import TEXTS, TextsOf, texts_from_table
+from hardneg.transforms.corpus.texts import texts_from_table
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.judge.calibrated_judge import Denoising
 from hardneg.transforms.judge.judge import single_signal_judge
 from hardneg.transforms.mining.mine_stage import Mined, mine_block
-from hardneg.transforms.retrieval.search import Source
 
 SOURCES = [Source("bm25", "bm25"), Source("dense", "dense"), Source("run", "r")]
 LAZY = Policy(max_sigmoid=0.1, negatives=2, order="similarity")
@@ -92,7 +92,7 @@ class Case:
                 *((name, pa.int32()) for name in ("rank_bm25", "rank_dense", "rank_r", "fused_rank")),
             ]
         )
-        return Block(queries, pa.Table.from_pylist(rows, schema), TEXTS.empty_table())
+        return Block(queries, pa.Table.from_pylist(rows, schema), BLOCK_TEXTS.empty_table())
 
     def mine(
         self, policy: Policy, names: Sequence[str] | None = None, denoising: Denoising = LOGIT, **more: Any
@@ -109,7 +109,7 @@ class Case:
                 pa.array([place // 2 for place in range(len(ids))], pa.int32()),
                 pa.array([self.passages[name] for name in ids], pa.string()),
             ],
-            schema=TEXTS,
+            schema=BLOCK_TEXTS,
         )
         return texts_from_table(texts)
 

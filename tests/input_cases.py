@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.core.block import QRELS, QUERIES, READ_COUNTS, REJECTED
+from hardneg.transforms.core.schemas import QRELS, QUERIES, READ_COUNTS, REJECTED
 from hardneg.transforms.inputs.input_files import (
     REASONS,
     Columns,

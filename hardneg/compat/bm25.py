@@ -6,8 +6,8 @@ import numpy as np
 
 from hardneg.compat.pairs import Pairs
 from hardneg.compat.search import Pool, Vectors, scored_pool
+from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.tokenization import make_tokenizer
-from hardneg.transforms.judge.counts import IntArray
 from hardneg.transforms.retrieval.bm25.search import Bm25Segment, encode_queries, index_passages, merge_statistics
 from hardneg.transforms.retrieval.search import RRF_K, rank_within
 

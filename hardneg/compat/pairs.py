@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.transforms.judge.counts import IntArray
+from hardneg.transforms.core.arrays import IntArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from hardneg.compat.pairs import Pairs
 from hardneg.compat.search import Pool, Vectors
 from hardneg.errors import HardnegError
-from hardneg.transforms.judge.counts import IntArray
+from hardneg.transforms.core.arrays import IntArray
 
 if TYPE_CHECKING:
     from hardneg.compat.bm25 import Bm25Search

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from hardneg.transforms.judge.counts import IntArray
+from hardneg.transforms.core.arrays import IntArray
 
 _QUERIES, _DOCUMENTS = 1024, 16384  # whose similarities are in memory together: 64 MB
 _PAIRS = 16384  # whose embeddings are

@@ -12,8 +12,8 @@ from hardneg.compat.pairs import Pairs
 from hardneg.compat.request import Filters, Request
 from hardneg.compat.scores import Found
 from hardneg.compat.search import Pool
+from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.text import text_id
-from hardneg.transforms.judge.counts import BoolArray, IntArray
 
 UNSUPPORTED = "unsupported"  # the status of a target that the known positives do not bear out
 

@@ -14,22 +14,22 @@ from hardneg.compat.request import Request
 from hardneg.compat.scores import Found, LiveCrossEncoder
 from hardneg.compat.selection import Mined, filter_pool
 from hardneg.errors import HardnegError
-from hardneg.transforms.core.block import Block
+from hardneg.transforms.core.arrays import BoolArray, IntArray
+from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.text import cut_digest, text_digest, text_id
-from hardneg.transforms.corpus.query_blocks import JOINED, share_positives
-from hardneg.transforms.corpus.segments import DIGEST
-from hardneg.transforms.corpus.texts import TEXTS, TextsOf
+from hardneg.transforms.corpus.query_blocks import share_positives
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
 from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
-from hardneg.transforms.judge.counts import BoolArray, IntArray
 from hardneg.transforms.judge.sample import FALLBACK_POSITIVES
 from hardneg.transforms.mining.calibrate_stage import make_judge, sample_block
 from hardneg.transforms.mining.judge_block import Judged, Score, judge_block
 from hardneg.transforms.mining.mine_stage import Job
 from hardneg.transforms.retrieval.dense import pair_similarities
-from hardneg.transforms.retrieval.search import Source
 
 SAMPLE = 400  # queries, as in the pipeline, all of whose candidates the cross-encoder scores
 FREE_SAMPLE = 4000  # where it scores none
@@ -166,7 +166,7 @@ def _blocks(found: Found, alive: BoolArray, queries: pa.Table, which: BoolArray)
         part = table.slice(first, _BLOCK).combine_chunks()
         place = part["place"].to_numpy()
         candidates = _candidates(found, alive[place], place)
-        yield place, Block(part.drop_columns(["place"]), candidates, TEXTS.empty_table())
+        yield place, Block(part.drop_columns(["place"]), candidates, BLOCK_TEXTS.empty_table())
 
 
 def _candidates(found: Found, alive: BoolArray, place: IntArray) -> pa.Table:

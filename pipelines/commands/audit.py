@@ -14,7 +14,6 @@ from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, Recorder
 from hardneg.transforms.audit.references import (
     check_run,
     known_positives,
-    read_held_out,
     read_reference,
     read_run_positives,
     triplets_of_run,
@@ -30,6 +29,7 @@ from hardneg.transforms.audit.triplet_files import (
 from hardneg.transforms.audit.triplet_reading import read_triplets, rows_at
 from hardneg.transforms.audit.triplet_rows import TripletBatch
 from hardneg.transforms.core.hashing import KeyMap
+from hardneg.transforms.inputs.evaluation_sets import read_held_out
 from hardneg.transforms.inputs.judgements import plan_files, read_judgements
 
 _SHOWN = 60

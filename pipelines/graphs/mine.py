@@ -14,6 +14,7 @@ from hardneg.pipelines.graphs.calibrate_and_mine import Calibrated, add_calibrat
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.work_folder import SUMMARY
 from hardneg.transforms.core import storage
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.ingestion import BuildSegments, CheckRejected, ReadInputs, ResolveQrels, SegmentInfo
 from hardneg.transforms.corpus.preflight import CheckModels, check_corpus, check_queries, count_segments
 from hardneg.transforms.corpus.query_blocks import CutBlocks, DropHeldOut, JoinQueries
@@ -28,7 +29,7 @@ from hardneg.transforms.retrieval.encode import (
     RequireVectors,
     StoreVectors,
 )
-from hardneg.transforms.retrieval.search import MergeCandidates, SearchSegments, Source
+from hardneg.transforms.retrieval.search import MergeCandidates, SearchSegments
 
 
 @dataclass

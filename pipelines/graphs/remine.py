@@ -96,12 +96,3 @@ def read_back(
     described = [(name, json.dumps(model)) for name, model in sorted(plan.stored["models"].items())]
     models = pipeline | "Models" >> beam.Create(described, reshuffle=False).with_output_types(tuple[str, str])
     return blocks, queries, models, counts
-
-
-def check_nothing_missing(run: str, counts: dict[str, int]) -> None:
-    """Raise HardnegError where stored scores did not decide every query."""
-    if missing := counts.get("pairs_missing", 0):
-        raise HardnegError(
-            f"--from {run}: these options need at least {missing:,} pairs that it did not score; add --score-missing "
-            "to score only what is missing."
-        )

@@ -110,3 +110,6 @@ class ExportOptions(BaseModel):
 AUDIT_DEFAULTS = AuditOptions.model_validate({})
 EVALUATE_DEFAULTS = EvaluateOptions.model_validate({})
 REPORT_DEFAULTS = ReportOptions.model_validate({})
+
+
+REPORT = "report.html"

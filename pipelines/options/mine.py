@@ -15,6 +15,7 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.options.denoise import THRESHOLDS, DenoiseOptions
 from hardneg.pipelines.options.retrieval import RetrievalOptions
 from hardneg.pipelines.options.served import RemoteOptions
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.storage import is_local
 from hardneg.transforms.core.tokenization import TokenizerSpec
 from hardneg.transforms.export.exporting import Format
@@ -23,7 +24,6 @@ from hardneg.transforms.inputs.planning import InputOptions
 from hardneg.transforms.models.files import BUNDLED, ModelSpec
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
 from hardneg.transforms.output.finished_run import read_manifest
-from hardneg.transforms.retrieval.search import Source
 
 _NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)", re.DOTALL)
 DEFAULT_DENSE = "dense"

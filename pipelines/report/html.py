@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hardneg.errors import HardnegError
+from hardneg.pipelines.options.finished import REPORT
 from hardneg.pipelines.report import plots as report_plots
 from hardneg.pipelines.report.page import (
     Overlap,
@@ -41,7 +42,6 @@ from hardneg.transforms.reports.funnel import Step
 from hardneg.transforms.reports.highlights import Highlights, highlights
 from hardneg.transforms.reports.tallies import GROUPS, Histogram
 
-REPORT = "report.html"
 _TEMPLATE = "report_page.html"
 _OVERLAP_TITLES = {"all": "all pairs", "mined": "mined", "positive": "known positives"}
 _OUTCOME_HEADINGS = (

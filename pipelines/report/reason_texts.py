@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardneg.transforms.filters.known import Reason, Verdict
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 
 VERDICTS = {
     Verdict.POSITIVE: "known relevant: a grade of at least --min-relevance",

@@ -19,11 +19,13 @@ from hardneg.pipelines.options.finished import ReportOptions
 from hardneg.pipelines.options.mine import MineConfig, problems_of
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import id_keys
+from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.source import first_similarity
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.query_blocks import SmallestDigests
-from hardneg.transforms.corpus.segments import DIGEST, TEXTS, folder, write_table
-from hardneg.transforms.filters.known import Reason
-from hardneg.transforms.filters.screen import Policy, first_similarity
+from hardneg.transforms.corpus.segments import TEXTS, folder, write_table
+from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.verdicts import Reason
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.judge.calibrated_judge import Denoising, Target

@@ -12,7 +12,7 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.report.report import config_of, read_judge
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.filters.known import Verdict
+from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.calibrated_judge import Denoising
 from hardneg.transforms.output.finished_run import read_batches, read_manifest, read_shard, shards
 from hardneg.transforms.output.reread import numbered, shard_count

@@ -15,8 +15,8 @@ from hardneg.pipelines.report.page import shortened
 from hardneg.pipelines.report.reason_texts import meaning
 from hardneg.pipelines.report.tables import plain
 from hardneg.pipelines.report.why import Why
-from hardneg.transforms.filters.known import Reason, Verdict
-from hardneg.transforms.models.cross_encoder import sigmoid
+from hardneg.transforms.core.arrays import sigmoid
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 
 _MOST_CELLS = 400
 # The options that decide for a reason; their values stand beside it.

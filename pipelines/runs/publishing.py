@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from hardneg.pipelines.graphs.remine import check_nothing_missing
-from hardneg.pipelines.report.html import REPORT
+from hardneg.errors import HardnegError
+from hardneg.pipelines.options.finished import REPORT
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.work_folder import SUMMARY, release
 from hardneg.transforms.core import storage
@@ -77,3 +77,12 @@ def _copy_rejected(run: str, result: str) -> None:
 
 def _write(data: bytes, sink: IO[bytes]) -> None:
     sink.write(data)
+
+
+def check_nothing_missing(run: str, counts: dict[str, int]) -> None:
+    """Raise HardnegError where stored scores did not decide every query."""
+    if missing := counts.get("pairs_missing", 0):
+        raise HardnegError(
+            f"--from {run}: these options need at least {missing:,} pairs that it did not score; add --score-missing "
+            "to score only what is missing."
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.table import Table
 from rich.text import Text
 
@@ -47,28 +45,6 @@ def judge_table(denoising: Denoising) -> Table:
         separation = "" if part.separation is None else f"{part.separation:.3f}"
         table.add_row(part.name, separation, f"{part.weight:.3f}", f"{part.mean:.3f}", f"{part.deviation:.3f}")
     return table
-
-
-def denoising_line(denoising: dict[str, Any]) -> Text | None:
-    """Return what is promised of the negatives: always the status, and yield and hardness beside it."""
-    text = denoising_text(denoising)
-    return None if text is None else Text(text, style="yellow" if denoising["status"] == "unsupported" else "")
-
-
-def denoising_text(denoising: dict[str, Any]) -> str | None:
-    """Return the same without a style; None where nothing is promised."""
-    if denoising.get("status") is None:
-        return None
-    figures, status, text = denoising["figures"], denoising["status"], denoising["reason"]
-    text = text if text.startswith(status) else f"{status}: {text}"
-    if denoising["threshold"] is not None:
-        text += f" (threshold {denoising['threshold']:.4g} on the judge {denoising['judge']})"
-    if figures.get("hardness") is not None:
-        text += (
-            f"; in the sample of {denoising['sample']['queries']:,} queries: yield {figures['yield']:.1%}, hardness "
-            f"{figures['hardness']:.3f}"
-        )
-    return text + "."
 
 
 def figure_table(evaluation: Evaluation) -> Table:

@@ -11,21 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardneg.transforms.core.block import (
-    PASSAGES,
-    QRELS,
-    QUERIES,
-    READ_COUNTS,
-    REJECTED,
-    Block,
-    BlockCoder,
-    TableCoder,
-    table_from_bytes,
-    table_to_bytes,
-)
-from hardneg.transforms.corpus.query_blocks import JOINED
-from hardneg.transforms.corpus.segments import DIGEST
-from hardneg.transforms.corpus.texts import TEXTS
+from hardneg.transforms.core.block import Block, table_from_bytes, table_to_bytes
+from hardneg.transforms.core.coders import BlockCoder, TableCoder
+from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED, PASSAGES, QRELS, QUERIES, READ_COUNTS, REJECTED
 from hardneg.transforms.retrieval.encode import vectors_column
 
 EVERY_KIND = pa.table(
@@ -57,7 +46,7 @@ def test_a_table_comes_back(rows: slice) -> None:
     assert back["int32"].null_count == table["int32"].null_count
 
 
-@pytest.mark.parametrize("schema", [PASSAGES, QUERIES, QRELS, REJECTED, READ_COUNTS, JOINED, TEXTS], ids=str)
+@pytest.mark.parametrize("schema", [PASSAGES, QUERIES, QRELS, REJECTED, READ_COUNTS, JOINED, BLOCK_TEXTS], ids=str)
 def test_an_empty_table_keeps_its_schema(schema: pa.Schema) -> None:
     assert table_from_bytes(table_to_bytes(schema.empty_table())).schema == schema
 

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.core.block import QRELS, QUERIES
+from hardneg.transforms.core.schemas import JOINED, QRELS, QUERIES
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.query_blocks import (
-    JOINED,
     SmallestDigests,
     _add_column,
     _cut_blocks,

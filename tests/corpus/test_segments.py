@@ -13,20 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.partition import cut, split_by
+from hardneg.transforms.core.schemas import BLOCK_TEXTS
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus import segments
-from hardneg.transforms.corpus.segments import (
-    Segment,
-    cut,
-    folder,
-    merge_passages,
-    open_segment,
-    read_table,
-    split_by,
-    write_table,
-)
+from hardneg.transforms.corpus.segments import Segment, folder, merge_passages, open_segment, read_table, write_table
 from hardneg.transforms.corpus.texts import (
-    TEXTS,
     fetch_texts,
     needed_rows,
     read_referred,
@@ -112,7 +104,7 @@ def test_tables_are_written_and_mapped(tmp_path: Path) -> None:
 
 
 def build(work: Path, number: int, table: pa.Table) -> str:
-    write_table(str(Path(folder(str(work), number)) / segments.TEXTS), merge_passages([table], FILES).passages)
+    write_table(str(Path(folder(str(work), number)) / segments.BLOCK_TEXTS), merge_passages([table], FILES).passages)
     return str(work)
 
 
@@ -186,11 +178,11 @@ def test_texts_come_from_segments_or_with_the_block(work: str) -> None:
     needed = needed_rows(candidates)
     assert [(segment, table["row"].to_pylist()) for segment, table in needed] == [(0, [0, 1]), (1, [0, 1])]
     parts = [fetch_texts(work, segment, table) for segment, table in reversed(needed)]
-    assert all(part.schema == TEXTS for part in parts)
+    assert all(part.schema == BLOCK_TEXTS for part in parts)
     assert texts_from_table(pa.concat_tables(parts))(numbers, rows) == expected
     none = np.empty(0, np.int32)
     assert texts_from_segments(work)(none, none) == []
-    assert texts_from_table(TEXTS.empty_table())(none, none) == []
+    assert texts_from_table(BLOCK_TEXTS.empty_table())(none, none) == []
     assert needed_rows(candidates.slice(0, 0)) == []
 
 

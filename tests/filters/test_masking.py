@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import text_digest
-from hardneg.transforms.corpus.segments import DIGEST
-from hardneg.transforms.filters.known import Reason, Verdict, mask_known
+from hardneg.transforms.filters.known import mask_known
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 
 POSITIVE, DROPPED = Verdict.POSITIVE, Verdict.DROPPED
 OPEN: tuple[None, None] = (None, None)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.order import Order, select, selection_order, selection_score, steps, try_lazily
-from hardneg.transforms.retrieval.search import Source
 
 BM25, FIRST, SECOND = Source("bm25", "bm25"), Source("dense", "first"), Source("dense", "second")
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import Run, write_beir
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import normalise, text_digest
-from hardneg.transforms.corpus.segments import DIGEST
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, read_holdout
 
 

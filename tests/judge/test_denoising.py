@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.filters.known import Verdict
 from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
 from hardneg.transforms.judge.calibrated_judge import Denoising, Target, conditions_of, difficulty
 from hardneg.transforms.judge.false_negative_rate import choose, extract

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from tiny_models import save_tiny
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import sigmoid
 from hardneg.transforms.models import cross_encoder as cross_encoder_module
-from hardneg.transforms.models.cross_encoder import CrossEncoder, sigmoid
+from hardneg.transforms.models.cross_encoder import CrossEncoder
 from hardneg.transforms.models.files import ModelSpec, find_model
 from hardneg.transforms.models.loaded import cross_encoder
 

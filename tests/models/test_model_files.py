@@ -19,6 +19,7 @@ from tiny_models import save_tiny, save_tokenizer
 from transformers import AutoTokenizer
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.hashing import file_sha256
 from hardneg.transforms.models import files as model_files
 from hardneg.transforms.models.bi_encoder import BiEncoder
 from hardneg.transforms.models.canonical_shapes import CPU_SHAPES, GPU_SHAPES
@@ -28,7 +29,6 @@ from hardneg.transforms.models.files import (
     check_unknown_tokens,
     default_dtype,
     describe_model,
-    file_sha256,
     find_model,
     has_head,
     token_limit,

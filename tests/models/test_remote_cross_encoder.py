@@ -17,8 +17,8 @@ from rerank_server import KEY, RerankServer, answer, digest_score, refuse, say, 
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.transforms.core.arrays import sigmoid
 from hardneg.transforms.mining.pair_scores import StoredLogits, forget
-from hardneg.transforms.models.cross_encoder import sigmoid
 from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.served.cross_encoder import Backoff, RemoteCrossEncoder, RemoteSpec
 from hardneg.transforms.models.served.forms import LARGEST_LOGIT, BadAnswerError, form_of, logits_in

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from hardneg.errors import HardnegError
 from hardneg.pipelines import cli
 from hardneg.pipelines.options.mine import MineConfig, load_options, parse_named, problems_of
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.models.files import ModelSpec
-from hardneg.transforms.retrieval.search import Source
 
 BOTH = "--group-column NAME and --same-group allow|forbid|suspect belong together; give both."
 

@@ -18,7 +18,7 @@ from hardneg.pipelines.options.mine import MineConfig, load_options
 from hardneg.pipelines.options.retrieval import LayoutOptions
 from hardneg.pipelines.options.train import TrainOptions
 from hardneg.pipelines.runs.runner import pipeline_options
-from hardneg.transforms.filters.known import Reason, Verdict
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "README.zh-CN.md")

@@ -29,12 +29,12 @@ from report_cases import (
 from hardneg.pipelines.options.finished import ReportOptions
 from hardneg.pipelines.report.report import Report, report
 from hardneg.pipelines.report.tables import bar_line
+from hardneg.transforms.core.arrays import sigmoid
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.judge.calibrated_judge import Denoising, Target
 from hardneg.transforms.judge.false_negative_rate import edges, extract
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
 from hardneg.transforms.judge.sample import calibrate
-from hardneg.transforms.models.cross_encoder import sigmoid
 from hardneg.transforms.reports.reporting import Outcome, rates_at
 from hardneg.transforms.reports.tallies import GROUPS, Tally, histogram
 

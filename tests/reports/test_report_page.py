@@ -30,7 +30,7 @@ from hardneg.pipelines.report.page import language_of, shortened
 from hardneg.pipelines.report.reason_texts import REASONS, VERDICTS, meaning
 from hardneg.pipelines.report.report import Report, report
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.filters.known import Reason, Verdict
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.reports.funnel import funnel
 from hardneg.transforms.reports.highlights import Highlights, highlights

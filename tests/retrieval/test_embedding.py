@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.partition import cut
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus import segments
 from hardneg.transforms.corpus.ingestion import SegmentInfo
-from hardneg.transforms.corpus.segments import cut, folder, write_table
+from hardneg.transforms.corpus.segments import folder, write_table
 from hardneg.transforms.retrieval.encode import (
     CHUNK,
     _Assemble,
@@ -29,7 +31,7 @@ from hardneg.transforms.retrieval.encode import (
     texts_digest,
     vectors_column,
 )
-from hardneg.transforms.retrieval.search import Source, embeddings_of
+from hardneg.transforms.retrieval.search import embeddings_of
 
 SOURCE = Source("dense", "mine")
 

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.errors import HardnegError
 from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, id_conflicts
 from hardneg.transforms.audit.triplet_rows import NOT_FINITE, Ints
-from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys, set_keys, text_keys
+from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys, set_keys
 from hardneg.transforms.filters.known import Verdict
-from hardneg.transforms.inputs.columns import parts_of
-from hardneg.transforms.inputs.files import lines
 from hardneg.transforms.inputs.input_files import InputFile, place
-from hardneg.transforms.inputs.judgements import (
-    Judgements,
-    look_into_rows,
-    matching_files,
-    read_judgements,
-    read_tables,
-)
-from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
-from hardneg.transforms.inputs.rows import read_rows
+from hardneg.transforms.inputs.judgements import Judgements, read_text_keys
 from hardneg.transforms.output.finished_run import canonical, read_manifest, read_shard, shards, text_keys_by_id
 
 _NONE = np.zeros(0, dtype=np.uint64)
@@ -42,11 +31,7 @@ class Reference:
 def read_reference(files: Sequence[InputFile], kind: str) -> Reference:
     """Read ``queries`` or ``passages``: the text's key of each id, and the ids that stand for two texts."""
     column = {"queries": "query_id", "passages": "passage_id"}[kind]
-    parts = [
-        (id_keys(table[column]), text_keys(table["text"]), table["file"].to_numpy(), table["line"].to_numpy())
-        for table in read_tables(files, kind)
-    ]
-    ids, texts, file, line = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else (_NONE,) * 4
+    ids, texts, file, line = read_text_keys(files, kind)
     repeated = np.flatnonzero(id_conflicts(ids, texts))
     examples = [
         f"{place(files[int(file[row])], int(line[row]))}: {column} with another text than before"
@@ -60,76 +45,6 @@ def known_positives(judged: Judgements, queries: KeyMap, passages: KeyMap) -> Kn
     query_texts, passage_texts = queries.get(judged.query_ids), passages.get(judged.passage_ids)
     both = (query_texts != 0) & (passage_texts != 0)
     return Known(pair_keys(query_texts[both], passage_texts[both]), pair_keys(judged.query_ids, judged.passage_ids))
-
-
-def read_held_out(paths: Sequence[str], split: str | None, min_relevance: float) -> tuple[Keys, Keys]:
-    """Return the keys of an evaluation set's queries and of its gold passages.
-
-    Args:
-        paths: BEIR folders (the queries and passages of its qrels count); files of queries with their positives,
-            in any form that training data has; files with one text a row, and ``.txt`` files, whose texts may be
-            queries or passages.
-        split: which qrels of a folder.
-        min_relevance: the grade from which a passage is gold.
-
-    Raises:
-        HardnegError: a path is not there, or is none of those.
-    """
-    queries, passages = [_NONE], [_NONE]
-    for path in paths:
-        files = matching_files(path)
-        if files:
-            parts = [_held_out_of_file(file) for file in files]
-        else:
-            parts = [_held_out_of_folder(path, split, min_relevance)]
-        queries += [part[0] for part in parts]
-        passages += [part[1] for part in parts]
-    return np.unique(np.concatenate(queries)), np.unique(np.concatenate(passages))
-
-
-def _held_out_of_folder(path: str, split: str | None, min_relevance: float) -> tuple[Keys, Keys]:
-    try:
-        files = plan_inputs(InputOptions(input=path, split=split))
-    except HardnegError as error:  # the same folder, but another option
-        raise HardnegError(str(error).replace("--input", "--holdout").replace("--split", "--holdout-split")) from None
-    of_kind = {
-        kind: [replace(file, index=index) for index, file in enumerate(file for file in files if file.kind == kind)]
-        for kind in ("queries", "passages", "qrels")
-    }
-    judged = read_judgements(of_kind["qrels"], min_relevance)
-    queries, passages = (read_reference(of_kind[kind], kind).texts for kind in ("queries", "passages"))
-    return queries.get(judged.query_ids), passages.get(judged.passage_ids)
-
-
-def _held_out_of_file(path: str) -> tuple[Keys, Keys]:
-    if path.lower().endswith(".txt"):
-        texts = [line.decode("utf-8", "replace") for _, line in lines(path) if line]
-        return (text_keys(pa.array(texts, pa.string())),) * 2
-    file = _look_into_held_out(path)
-    found = {"queries": [_NONE], "passages": [_NONE]}
-    for chunk in read_rows(file):
-        if chunk.kind in found:
-            found[chunk.kind].append(text_keys(chunk.table["text"]))
-    queries, passages = np.concatenate(found["queries"]), np.concatenate(found["passages"])
-    # A file of texts does not say whether they are queries or passages.
-    return (passages, passages) if file.kind == "passages" else (queries, passages)
-
-
-def _look_into_held_out(path: str) -> InputFile:
-    # No id is needed to compare texts; a query's text column may have names that a passage's has not.
-    for kind, parts in (
-        ("pairs", parts_of("pairs")),
-        ("passages", parts_of("passages", with_corpus=True)),
-        ("queries", parts_of("queries")[:1]),
-    ):
-        try:
-            return look_into_rows(kind, path, parts)
-        except HardnegError as error:
-            last = error
-    raise HardnegError(
-        f"--holdout {path} holds no queries, passages or pairs of them ({str(last).rstrip('.')}): give a BEIR "
-        "folder, or a file with a column `text`, or with `query` and `positive`."
-    )
 
 
 def read_run_positives(run: str) -> tuple[KeyMap, KeyMap]:

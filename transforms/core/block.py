@@ -1,4 +1,4 @@
-"""What travels: Arrow tables, alone or as a block of queries with their candidates, and their coders.
+"""What travels: Arrow tables, alone or as a block of queries with their candidates, and both as Arrow IPC bytes.
 
 Beam's cost is per element, so an element is never one row. Nothing that travels is pickled: tables cross
 process boundaries as Arrow IPC.
@@ -6,33 +6,11 @@ process boundaries as Arrow IPC.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import apache_beam as beam
+import numpy as np
 import pyarrow as pa
-
-# Rows as they are read. `file` is the position of the file in the run's input list, `line` its 1-based
-# line (Parquet: row): an error names both places.
-PASSAGES = pa.schema(
-    [
-        ("passage_id", pa.string()),
-        ("text", pa.string()),  # the passage string: title and text joined
-        ("file", pa.int32()),
-        ("line", pa.int64()),
-    ]  # then the corpus columns that were asked to pass through
-)
-QUERIES = pa.schema([("query_id", pa.string()), ("text", pa.string()), ("file", pa.int32()), ("line", pa.int64())])
-QRELS = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("passage_id", pa.string()),
-        ("grade", pa.float64()),
-        ("file", pa.int32()),
-        ("line", pa.int64()),
-    ]
-)
-REJECTED = pa.schema([("file", pa.int32()), ("line", pa.int64()), ("reason", pa.string())])
-READ_COUNTS = pa.schema([("file", pa.int32()), ("rows", pa.int64())])  # rows read, good and bad
 
 
 @dataclass(frozen=True)
@@ -64,44 +42,4 @@ def table_from_bytes(data: bytes | memoryview) -> pa.Table:
         return reader.read_all()
 
 
-class TableCoder(beam.coders.Coder):
-    """Arrow IPC for a ``pyarrow.Table``."""
-
-    def encode(self, value: pa.Table) -> bytes:
-        return table_to_bytes(value)
-
-    def decode(self, encoded: bytes) -> pa.Table:
-        return table_from_bytes(encoded)
-
-    def is_deterministic(self) -> bool:
-        return False  # equal tables may be chunked differently; tables are never keys
-
-    def to_type_hint(self) -> type:
-        return pa.Table
-
-
-class BlockCoder(beam.coders.Coder):
-    """A block's tables as Arrow IPC streams, each preceded by its length in eight bytes."""
-
-    def encode(self, value: Block) -> bytes:
-        streams = [table_to_bytes(table) for table in (value.queries, value.candidates, value.texts)]
-        return b"".join(part for stream in streams for part in (len(stream).to_bytes(8, "big"), stream))
-
-    def decode(self, encoded: bytes) -> Block:
-        view = memoryview(encoded)
-        tables = []
-        while len(view):
-            end = 8 + int.from_bytes(view[:8], "big")
-            tables.append(table_from_bytes(view[8:end]))
-            view = view[end:]
-        return Block(*tables)
-
-    def is_deterministic(self) -> bool:
-        return False
-
-    def to_type_hint(self) -> type:
-        return Block
-
-
-beam.coders.registry.register_coder(pa.Table, TableCoder)
-beam.coders.registry.register_coder(Block, BlockCoder)
+TextsOf = Callable[[np.ndarray, np.ndarray], list[str]]

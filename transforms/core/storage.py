@@ -1,4 +1,7 @@
-"""Files and folders on any Beam filesystem: written whole or not at all, read through a local copy."""
+"""Files and folders on any Beam filesystem: written whole or not at all, read through a local copy.
+
+Beam is imported when a file is first touched, so that plain functions over tables do not load it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
-from apache_beam.io.filesystems import FileSystems
+if TYPE_CHECKING:
+    from apache_beam.io.filesystem import FileMetadata
+    from apache_beam.io.filesystems import FileSystems
+
+
+def _file_systems() -> type[FileSystems]:
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
+
+
+_AS_IT_IS = "uncompressed"  # CompressionTypes.UNCOMPRESSED
 
 
 def is_local(path: str) -> bool:
@@ -22,11 +35,11 @@ def is_local(path: str) -> bool:
 
 def join(base: str, *parts: str) -> str:
     """Join path parts the way the path's filesystem does."""
-    return FileSystems.join(base, *parts)
+    return _file_systems().join(base, *parts)
 
 
 def exists(path: str) -> bool:
-    return FileSystems.exists(path)
+    return _file_systems().exists(path)
 
 
 def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
@@ -39,7 +52,7 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
         with tempfile.TemporaryFile() as whole:
             write(whole)
             whole.seek(0)
-            with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            with _file_systems().create(path, compression_type=_AS_IT_IS) as file:
                 shutil.copyfileobj(whole, file)
         return
     target = Path(path)
@@ -55,9 +68,24 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def open_file(path: str) -> IO[bytes]:
+    """Open a file for reading, not decompressed."""
+    return _file_systems().open(path, compression_type=_AS_IT_IS)
+
+
+def open_decompressed(path: str) -> IO[bytes]:
+    """Open a file for reading, decompressed as its name says."""
+    return _file_systems().open(path)
+
+
+def checksum(path: str) -> str:
+    """Return an object store's own checksum of a file."""
+    return str(_file_systems().checksum(path))
+
+
 def read_file(path: str) -> bytes:
     """Return a file's bytes, not decompressed."""
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with open_file(path) as file:
         return file.read()
 
 
@@ -69,7 +97,7 @@ def match(pattern: str) -> list[FileMetadata]:
     """
     # Beam finds nothing for a local glob without a folder in it.
     bare = is_local(pattern) and not os.path.dirname(pattern)
-    found = FileSystems.match([os.path.join(os.curdir, pattern) if bare else pattern])[0].metadata_list
+    found = _file_systems().match([os.path.join(os.curdir, pattern) if bare else pattern])[0].metadata_list
     return sorted(found, key=lambda metadata: metadata.path)
 
 
@@ -83,7 +111,7 @@ def delete_files(pattern: str) -> None:
     # Object stores' clients delete by exact name: a folder's name deletes nothing there.
     paths = list_files(pattern)
     if paths:
-        FileSystems.delete(paths)
+        _file_systems().delete(paths)
 
 
 @contextmanager
@@ -119,6 +147,6 @@ def copy_files(pattern: str, cache: Path) -> None:
         updated = round(found.last_updated_in_seconds * 1e6) * 1000
         if copy.exists() and (copy.stat().st_size, copy.stat().st_mtime_ns) == (found.size_in_bytes, updated):
             continue
-        with FileSystems.open(found.path, compression_type=CompressionTypes.UNCOMPRESSED) as source:
+        with open_file(found.path) as source:
             write_file(str(copy), partial(shutil.copyfileobj, source))
         os.utime(copy, ns=(updated, updated))

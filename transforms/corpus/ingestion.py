@@ -15,21 +15,15 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
 from hardneg.transforms.core import storage
-from hardneg.transforms.core.block import REJECTED
+from hardneg.transforms.core.partition import cut, split_by
 from hardneg.transforms.core.progress import record, timed
+from hardneg.transforms.core.schemas import REJECTED
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.core.tokenization import TokenizerSpec, make_tokenizer
-from hardneg.transforms.corpus.segments import (
-    TEXTS,
-    cut,
-    folder,
-    merge_passages,
-    open_segment,
-    split_by,
-    write_table,
-)
+from hardneg.transforms.corpus.segments import TEXTS, folder, merge_passages, open_segment, write_table
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.rows import read_rows
 from hardneg.transforms.retrieval.bm25.index import index_passages

@@ -9,6 +9,7 @@ from typing import Any
 
 import apache_beam as beam
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.progress import record, timed
 from hardneg.transforms.corpus.ingestion import SAMPLE, SegmentInfo, sample_passages

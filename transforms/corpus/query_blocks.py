@@ -10,25 +10,13 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
-from hardneg.transforms.core.block import QRELS, QUERIES
+from hardneg.transforms.core.partition import DIGEST, split_by
+from hardneg.transforms.core.schemas import JOINED, QRELS, QUERIES
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.ingestion import UNKNOWN_QUERY, rejections
-from hardneg.transforms.corpus.segments import DIGEST, split_by
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
-
-# A block's queries; then one `run_NAME` list per run file and one `embedding_NAME` per bi-encoder.
-JOINED = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("text", pa.string()),
-        ("digest", pa.int64()),  # of the id: cuts blocks and shards, orders rows
-        ("text_digest", DIGEST),
-        ("judged_ids", pa.list_(pa.string())),  # sorted
-        ("judged_grades", pa.list_(pa.float64())),
-        ("shared_ids", pa.list_(pa.string())),  # positives of other queries with an equal text
-    ]
-)
 
 
 def join_queries(

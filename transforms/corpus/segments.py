@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core import storage
-from hardneg.transforms.core.text import cut_digest, text_digest
+from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.text import text_digest
 
 TEXTS = "texts.arrow"
-DIGEST = pa.binary(16)
 T = TypeVar("T")
 _lock = threading.RLock()
 _OPEN_SEGMENTS = 8  # mapped at once in a process; their pages are the page cache's, not the process's
@@ -33,19 +33,6 @@ _OPEN_SEGMENTS = 8  # mapped at once in a process; their pages are the page cach
 def folder(work: str, segment: int) -> str:
     """Return the folder of a segment in the run's work folder."""
     return storage.join(work, "segments", f"{segment:05d}")
-
-
-def cut(ids: Sequence[str], parts: int) -> np.ndarray:
-    """Return which of ``parts`` slices each id belongs to, int64, shape (len(ids),)."""
-    return np.array([cut_digest(identifier) % parts for identifier in ids], dtype=np.int64)
-
-
-def split_by(table: pa.Table, keys: np.ndarray) -> Iterable[tuple[int, pa.Table]]:
-    """Yield (key, the rows with that key) in the order of the keys; rows keep their order."""
-    order = np.argsort(keys, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-        if len(rows):
-            yield int(keys[rows[0]]), table.take(pa.array(rows))
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from hardneg.transforms.core.block import Block
-from hardneg.transforms.corpus.segments import cut, open_segment, split_by
-
-# Texts that travelled with a block, where its worker cannot see the corpus.
-TEXTS = pa.schema([("segment", pa.int32()), ("row", pa.int32()), ("text", pa.string())])
-
-TextsOf = Callable[[np.ndarray, np.ndarray], list[str]]
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
+from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.partition import cut, split_by
+from hardneg.transforms.core.schemas import BLOCK_TEXTS
+from hardneg.transforms.corpus.segments import open_segment
 
 
 def texts_from_segments(work: str) -> TextsOf:
@@ -32,7 +30,7 @@ def texts_from_segments(work: str) -> TextsOf:
 
 
 def texts_from_table(table: pa.Table) -> TextsOf:
-    """Return the same function over a table of the TEXTS schema that came with the block."""
+    """Return the same function over a table of the BLOCK_TEXTS schema that came with the block."""
     keys = zip(table["segment"].to_pylist(), table["row"].to_pylist(), strict=True)
     texts = dict(zip(keys, table["text"].to_pylist(), strict=True))
 
@@ -50,10 +48,10 @@ def needed_rows(candidates: pa.Table) -> list[tuple[int, pa.Table]]:
 
 
 def fetch_texts(work: str, segment: int, rows: pa.Table) -> pa.Table:
-    """Return the passages of some rows of a segment, as a table of the TEXTS schema."""
+    """Return the passages of some rows of a segment, as a table of the BLOCK_TEXTS schema."""
     texts = open_segment(work, segment).texts(rows["row"].to_numpy())
     segments = pa.array(np.full(len(rows), segment), pa.int32())
-    return pa.table([segments, rows["row"].combine_chunks(), pa.array(texts, pa.string())], schema=TEXTS)
+    return pa.table([segments, rows["row"].combine_chunks(), pa.array(texts, pa.string())], schema=BLOCK_TEXTS)
 
 
 class HydrateCandidates(beam.PTransform):
@@ -96,7 +94,7 @@ def _answers(element: tuple[int, Iterable[tuple[int, pa.Table]]], work: str) -> 
 def _attach(element: tuple[int, dict[str, Iterable]]) -> Iterator[tuple[int, Block]]:
     number, groups = element
     for block in groups["blocks"]:
-        texts = pa.concat_tables([TEXTS.empty_table(), *groups["texts"]]).combine_chunks()
+        texts = pa.concat_tables([BLOCK_TEXTS.empty_table(), *groups["texts"]]).combine_chunks()
         yield number, replace(block, texts=texts)
 
 

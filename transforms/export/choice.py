@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.hashing import Keys, id_keys
+from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import cut_digest, text_digest
-from hardneg.transforms.corpus.segments import DIGEST, TEXTS, folder, write_table
+from hardneg.transforms.corpus.segments import TEXTS, folder, write_table
 from hardneg.transforms.corpus.texts import texts_from_segments
-from hardneg.transforms.filters.known import Reason, Verdict
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.output.finished_run import read_batches
 from hardneg.transforms.output.reread import numbered, place_candidates
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms.retrieval.search import Source
+from hardneg.transforms.core.source import Source
 
 Order = Literal["similarity", "fused", "judge", "random"]
 

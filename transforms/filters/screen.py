@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms.corpus.texts import TextsOf
-from hardneg.transforms.filters.known import Reason, Verdict, mask_known
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray, sigmoid
+from hardneg.transforms.core.block import TextsOf
+from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.filters.known import mask_known
 from hardneg.transforms.filters.near_duplicates import near_duplicates
 from hardneg.transforms.filters.order import Order
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
-from hardneg.transforms.judge.counts import BoolArray, FloatArray, IntArray
-from hardneg.transforms.models.cross_encoder import sigmoid
-from hardneg.transforms.retrieval.search import Source
 
 SameGroup = Literal["allow", "forbid", "suspect"]
 
@@ -170,11 +170,6 @@ def stand(
         far = standing.open & standing.in_window & ~(similarity < limit[standing.query])
         standing.decide(far, Verdict.DROPPED, Reason.RELATIVE_MARGIN)
     return standing
-
-
-def first_similarity(sources: Sequence[Source]) -> str:
-    """Return the column of the similarity by the first bi-encoder, the model to be trained."""
-    return next(source.signal for source in sources if source.kind == "dense" and source.signal)
 
 
 def below_lowest_positive(

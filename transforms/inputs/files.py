@@ -17,10 +17,9 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.input_files import (
     INVALID_JSON,
     INVALID_UTF8,
@@ -100,7 +99,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
     promise = compression(path)
     with ExitStack() as stack:
         with explaining(path, promise):
-            raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+            raw = storage.open_file(path)
             stack.callback(raw.close)
             stream: Any = raw
             if promise == "gzip":
@@ -236,7 +235,7 @@ def opened_parquet(path: str) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file through Beam's file systems; its footer is read, no data."""
     with ExitStack() as stack:
         with explaining(path, "Parquet"):
-            raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+            raw = storage.open_file(path)
             stack.callback(raw.close)
             # With a buffer, a column of a large row group is read in pieces.
             parquet = pq.ParquetFile(raw, buffer_size=_BLOCK_BYTES)

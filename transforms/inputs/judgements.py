@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core import storage
-from hardneg.transforms.core.hashing import Keys, id_keys
+from hardneg.transforms.core.arrays import IntArray
+from hardneg.transforms.core.hashing import Keys, id_keys, text_keys
 from hardneg.transforms.inputs.columns import Part, head_of_qrels, head_of_rows, listed, parts_of, resolve
 from hardneg.transforms.inputs.files import COMPRESSIONS, first_line
 from hardneg.transforms.inputs.input_files import InputFile
@@ -110,6 +111,18 @@ def read_tables(files: Sequence[InputFile], kind: str) -> Iterator[pa.Table]:
         for chunk in read_rows(file):
             if chunk.kind == kind:
                 yield chunk.table
+
+
+def read_text_keys(files: Sequence[InputFile], kind: str) -> tuple[Keys, Keys, IntArray, IntArray]:
+    """Return each row of ``queries`` or ``passages`` as keys of its id and its text, with its file and line."""
+    column = {"queries": "query_id", "passages": "passage_id"}[kind]
+    parts = [
+        (id_keys(table[column]), text_keys(table["text"]), table["file"].to_numpy(), table["line"].to_numpy())
+        for table in read_tables(files, kind)
+    ]
+    none = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    ids, texts, file, line = (np.concatenate(each) for each in zip(none, *parts, strict=True))
+    return ids, texts, file, line
 
 
 @dataclass(frozen=True)

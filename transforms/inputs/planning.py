@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from apache_beam.io.filesystems import FileSystems
-
 from hardneg.errors import HardnegError
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.columns import Head, head_of_qrels, head_of_rows, listed, parts_of, resolve
@@ -172,14 +170,14 @@ def _in_order(found: Iterable[_Found]) -> list[_Found]:
 
 def _expanded(pattern: str, option: str) -> list[tuple[str, int]]:
     """Return path and size of every file that a path or a pattern stands for: at least one."""
-    if _is_local(pattern) and os.path.isdir(pattern):
+    if storage.is_local(pattern) and os.path.isdir(pattern):
         raise HardnegError(
             f"{option} {pattern} is a folder: give a file, or a pattern such as "
             f"{os.path.join(pattern, '*.tsv' if option == '--qrels' else '*.parquet')}."
         )
     glob = re.search(r"[*?\[]", pattern) is not None
     try:
-        if glob and FileSystems.exists(pattern):  # brackets in the name of one file
+        if glob and storage.exists(pattern):  # brackets in the name of one file
             pattern, glob = _escaped(pattern), False
         matches = storage.match(pattern)
     except Exception as error:  # whatever the client of an object store raises
@@ -193,10 +191,6 @@ def _expanded(pattern: str, option: str) -> list[tuple[str, int]]:
     return files
 
 
-def _is_local(path: str) -> bool:
-    return FileSystems.get_scheme(path) is None
-
-
 def _escaped(path: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", path)
 
@@ -208,7 +202,7 @@ def _name(path: str) -> str:
 def _in_folder(options: InputOptions, problems: list[str]) -> list[_Found]:
     """Find the files of a BEIR folder, each compressed or not."""
     folder = str(options.input)
-    if _is_local(folder) and not os.path.isdir(folder):
+    if storage.is_local(folder) and not os.path.isdir(folder):
         what = "is not a folder" if os.path.exists(folder) else "does not exist"
         problems.append(f"--input {folder} {what}: give a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv.")
         return []

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from hardneg.transforms.core.block import PASSAGES, QRELS, QUERIES, READ_COUNTS, REJECTED
+from hardneg.transforms.core.schemas import PASSAGES, QRELS, QUERIES, READ_COUNTS, REJECTED
 from hardneg.transforms.core.text import passage_string, text_id
 from hardneg.transforms.inputs.files import rows
 from hardneg.transforms.inputs.input_files import (

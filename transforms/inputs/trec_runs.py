@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
-from hardneg.transforms.corpus.segments import cut, split_by
+from hardneg.transforms.core import storage
+from hardneg.transforms.core.partition import cut, split_by
 
 
 class ReadRun(beam.PTransform):
@@ -27,7 +28,7 @@ class ReadRun(beam.PTransform):
 
 
 def _read(path: str, column: str, buckets: int) -> Iterator[tuple[int, pa.Table]]:
-    with FileSystems.open(path) as file:
+    with storage.open_decompressed(path) as file:
         ranked = parse_run(path, file.read())
     table = pa.table(
         {

@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 
 from hardneg import __version__
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import FloatArray
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.screen import Policy
-from hardneg.transforms.judge.counts import FloatArray
 from hardneg.transforms.judge.judge import Judge
-from hardneg.transforms.retrieval.search import Source
 
 JudgeName = Literal["combined", "cross-encoder", "bi-encoder"]
 

@@ -16,10 +16,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
+
 Scale = Literal["logit", "standardised", "similarity"]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 EDGES = 512
 COPIES = 101

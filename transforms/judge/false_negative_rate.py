@@ -15,12 +15,11 @@ import numpy as np
 from scipy.stats import chi2
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import BoolArray, FloatArray
 from hardneg.transforms.judge.counts import (
     COPIES,
     EDGES,
-    BoolArray,
     Counts,
-    FloatArray,
     Scale,
     copy_weights,
     count,

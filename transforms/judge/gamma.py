@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hardneg.transforms.judge.counts import BoolArray, FloatArray, IntArray
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
 
 # As for the tail in calibration.py. Queries and not positives: those of one query resemble each other, and
 # one broad query's 20 weak positives would set gamma for all.

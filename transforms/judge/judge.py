@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.judge.counts import SCORE_RANGE, BoolArray, FloatArray, IntArray, Scale
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
+from hardneg.transforms.judge.counts import SCORE_RANGE, Scale
 
 Signals = Mapping[str, npt.ArrayLike]
 Mask = npt.ArrayLike | None

@@ -16,16 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray, sigmoid
+from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order
-from hardneg.transforms.filters.screen import Policy, failing, first_similarity
+from hardneg.transforms.filters.screen import Policy, failing
 from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
-from hardneg.transforms.judge.counts import SCORE_RANGE, BoolArray, FloatArray, IntArray
+from hardneg.transforms.judge.counts import SCORE_RANGE
 from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, Counts, choose, count, extract
 from hardneg.transforms.judge.gamma import estimate_gamma
 from hardneg.transforms.judge.judge import Judge, apply_judge, cross_fit, fit_judge, single_signal_judge
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
-from hardneg.transforms.models.cross_encoder import sigmoid
-from hardneg.transforms.retrieval.search import Source
 
 FALLBACK_LEAK_RATE = 0.05
 FALLBACK_POSITIVES = 19  # the fewest that a leak rate of 0.05 can be had from

@@ -11,12 +11,13 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import BoolArray
 from hardneg.transforms.core.block import Block
 from hardneg.transforms.filters.order import selection_score
 from hardneg.transforms.filters.screen import Policy, Standing, stand
 from hardneg.transforms.judge.calibrated_judge import Denoising, Target, conditions_of, model_identity
-from hardneg.transforms.judge.counts import BoolArray
 from hardneg.transforms.judge.sample import SAMPLE, calibrate, score_sample, signals_of
 from hardneg.transforms.judge.seen_pairs import mark_seen, marked_seen
 from hardneg.transforms.mining.judge_block import PairScores, pair_scores

@@ -9,23 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms.core.block import Block
-from hardneg.transforms.corpus.texts import TextsOf
-from hardneg.transforms.filters.known import Reason, Verdict
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
+from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order, selection_score, try_lazily
-from hardneg.transforms.filters.screen import (
-    Policy,
-    Standing,
-    below_lowest_positive,
-    failing,
-    first_similarity,
-    stand,
-)
+from hardneg.transforms.filters.screen import Policy, Standing, below_lowest_positive, failing, stand
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.judge.calibrated_judge import Denoising, difficulty
-from hardneg.transforms.judge.counts import BoolArray, FloatArray, IntArray
 from hardneg.transforms.judge.judge import cheap_scores, complete_scores
-from hardneg.transforms.retrieval.search import Source
 
 Score = Callable[[Sequence[str], Sequence[str]], tuple[np.ndarray, np.ndarray]]
 

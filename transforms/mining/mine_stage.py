@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms.core.block import Block
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
+from hardneg.transforms.core.arrays import BoolArray, IntArray
+from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.partition import split_by
 from hardneg.transforms.core.progress import record
-from hardneg.transforms.corpus.segments import split_by
-from hardneg.transforms.corpus.texts import TextsOf, needed_rows, texts_from_segments, texts_from_table
-from hardneg.transforms.filters.known import Reason, Verdict
-from hardneg.transforms.filters.screen import Policy, first_similarity
+from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.corpus.texts import needed_rows, texts_from_segments, texts_from_table
+from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.judge.calibrated_judge import Denoising
-from hardneg.transforms.judge.counts import BoolArray, IntArray
 from hardneg.transforms.judge.seen_pairs import NO_DIGESTS, SEEN, Digests, mark_seen, marked_seen, read_digests
 from hardneg.transforms.mining.judge_block import Judged, Score, judge_block
 from hardneg.transforms.mining.pair_scores import StoredLogits
@@ -27,7 +29,6 @@ from hardneg.transforms.models.files import ModelSpec, find_model
 from hardneg.transforms.models.loaded import hold, use_threads
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
 from hardneg.transforms.output.shards import TRIPLET_KEYS, TRIPLETS
-from hardneg.transforms.retrieval.search import Source
 
 
 @dataclass

@@ -96,12 +96,6 @@ class CrossEncoder:
             yield rows, logits, cut[rows]
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return the sigmoid of logits, computed in float64 and rounded to float32 (as it is compared)."""
-    wide = np.asarray(logits, dtype=np.float64)
-    return (0.5 * (1.0 + np.tanh(0.5 * wide))).astype(np.float32)
-
-
 def _load(spec: ModelSpec, folder: str) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.hashing import file_sha256
 from hardneg.transforms.models.canonical_shapes import CPU_SHAPES, GPU_SHAPES, ShapeTable
 
 Kind = Literal["bi-encoder", "cross-encoder"]
@@ -203,18 +204,6 @@ def _from_hub(spec: ModelSpec) -> Path:
             f"hub ({type(unreachable or error).__name__}); check the name and the network, or give a local folder or "
             "'bundled'."
         ) from None
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hex SHA-256 of a file, computed once for as long as it does not change."""
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, *_: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe_model(spec: ModelSpec, folder: Path, max_length: int, **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.models.files import file_sha256
+from hardneg.transforms.core.hashing import file_sha256
 
 VARIABLE = "HARDNEG_CACHE"
 _MANIFEST = "hardneg.json"

@@ -8,13 +8,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from hardneg import __version__
 from hardneg.transforms.core import storage
+from hardneg.transforms.core.hashing import file_sha256
 from hardneg.transforms.core.progress import StageProgress
 from hardneg.transforms.inputs.input_files import InputFile
-from hardneg.transforms.models.files import file_sha256
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -39,9 +37,7 @@ def describe_inputs(files: list[InputFile]) -> list[dict[str, Any]]:
             "path": file.path,
             "kind": file.kind,
             "bytes": file.size,
-            "fingerprint": file_sha256(Path(file.path))
-            if storage.is_local(file.path)
-            else str(FileSystems.checksum(file.path)),
+            "fingerprint": file_sha256(Path(file.path)) if storage.is_local(file.path) else storage.checksum(file.path),
         }
         for file in files
     ]

@@ -14,16 +14,17 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.block import Block
+from hardneg.transforms.core.partition import DIGEST, cut, split_by
+from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.text import cut_digest, text_digest
-from hardneg.transforms.corpus.query_blocks import JOINED
-from hardneg.transforms.corpus.segments import DIGEST, TEXTS, cut, folder, open_segment, split_by, write_table
-from hardneg.transforms.corpus.texts import TEXTS as NO_TEXTS
+from hardneg.transforms.corpus.segments import TEXTS, folder, open_segment, write_table
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.output.finished_run import read_shard, shards
-from hardneg.transforms.retrieval.search import Source
 
 _SHARD = re.compile(r"part-(\d+)-of-(\d+)\.parquet")
 
@@ -170,4 +171,4 @@ def stored_block(queries: pa.Table, candidates: pa.Table | None, sources: Sequen
     lacking = [source.rank for source in sources if source.rank not in table.column_names]
     if lacking:
         raise HardnegError(f"candidates/ has no column {lacking[0]}: the run is damaged, or not of this version.")
-    return Block(queries, table, NO_TEXTS.empty_table())
+    return Block(queries, table, BLOCK_TEXTS.empty_table())

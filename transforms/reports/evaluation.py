@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys
-from hardneg.transforms.filters.known import Reason, Verdict
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.judgements import Judgements
 from hardneg.transforms.judge.leak_rate import clopper_pearson
 from hardneg.transforms.output.finished_run import canonical

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hardneg.transforms.filters.known import Reason, Verdict
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 
 # What a pair is counted by: its verdict and its reason.
 Kind = tuple[str, str | None]

@@ -12,14 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hardneg.transforms.core.arrays import IntArray
+from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.filters.known import Reason, Verdict
-from hardneg.transforms.filters.screen import first_similarity
-from hardneg.transforms.judge.counts import IntArray
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.output.finished_run import read_shard, texts_of
 from hardneg.transforms.output.reread import numbered
 from hardneg.transforms.reports.funnel import Kind
-from hardneg.transforms.retrieval.search import Source
 
 SUSPICIOUS = 20  # positives and negatives to show
 TRIPLETS = 10

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.filters.known import Verdict
+from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.leak_rate import clopper_pearson
 
 COLUMNS = ("pair", "query", "positive", "negative", "relevant (y/n)")

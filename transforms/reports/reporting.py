@@ -13,15 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, sigmoid
+from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order
-from hardneg.transforms.filters.screen import Policy, failing, first_similarity
+from hardneg.transforms.filters.screen import Policy, failing
 from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
-from hardneg.transforms.judge.counts import BoolArray, FloatArray
 from hardneg.transforms.judge.false_negative_rate import MIN_POSITIVES, count, edges, extract
 from hardneg.transforms.judge.judge import Judge, cheap_scores, complete_scores, single_signal_judge
 from hardneg.transforms.judge.sample import SampleScores, calibrate, estimated_gamma, score_sample
-from hardneg.transforms.models.cross_encoder import sigmoid
-from hardneg.transforms.retrieval.search import Source
 
 Kind = Literal["false_negative_rate", "leak_rate", "sigmoid"]
 ESTIMATED, UNSUPPORTED = "estimated", "unsupported"

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.transforms.filters.known import Verdict
-from hardneg.transforms.filters.screen import first_similarity
-from hardneg.transforms.judge.counts import EDGES, BoolArray, IntArray, Scale, bins
+from hardneg.transforms.core.arrays import BoolArray, IntArray
+from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.filters.verdicts import Verdict
+from hardneg.transforms.judge.counts import EDGES, Scale, bins
 from hardneg.transforms.judge.false_negative_rate import edges
 from hardneg.transforms.reports.reporting import Kept
-from hardneg.transforms.retrieval.search import Source
 
 BARS = 20
 # What the candidates of a run are told apart by, in histograms and by source.

@@ -11,17 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
 from hardneg.transforms.core import storage
+from hardneg.transforms.core.partition import cut, split_by
 from hardneg.transforms.core.progress import record, timed
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.ingestion import SegmentInfo
-from hardneg.transforms.corpus.segments import cut, folder, open_segment, split_by
+from hardneg.transforms.corpus.segments import folder, open_segment
 from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import bi_encoder, use_threads
-from hardneg.transforms.retrieval.search import Source
 
 CHUNK = 1024  # passages that a worker encodes at a time: its loss when it is killed, and its progress
 
@@ -199,7 +199,7 @@ class ReadVectors(beam.PTransform):
 
 
 def _read_vectors(path: str, id_name: str, vector_name: str, slices: int) -> Iterator[tuple[int, pa.Table]]:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with storage.open_file(path) as file:
         try:
             parquet = pq.ParquetFile(file)
         except (pa.ArrowInvalid, OSError) as error:

@@ -7,21 +7,21 @@ block asks about gets *every* signal, so that after the merge no candidate lacks
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.block import Block
 from hardneg.transforms.core.progress import timed
+from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.tokenization import Tokenizer, TokenizerSpec, make_tokenizer
-from hardneg.transforms.corpus.query_blocks import JOINED
 from hardneg.transforms.corpus.segments import Segment, open_segment
-from hardneg.transforms.corpus.texts import TEXTS as NO_TEXTS
 from hardneg.transforms.models.loaded import use_threads
 from hardneg.transforms.retrieval.bm25.index import encode_queries
 from hardneg.transforms.retrieval.bm25.search import SearchResult
@@ -29,37 +29,6 @@ from hardneg.transforms.retrieval.bm25.stages import open_engine
 from hardneg.transforms.retrieval.dense import pair_similarities, search_dense
 
 RRF_K = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
-
-
-@dataclass(frozen=True)
-class Source:
-    """One retriever: its kind and the name under which its rank and signal are written."""
-
-    kind: Literal["bm25", "dense", "run"]
-    name: str
-
-    @property
-    def signal(self) -> str | None:
-        """The column of its signal; a run file has a rank only."""
-        return {"bm25": "bm25", "dense": f"similarity_{self.name}", "run": None}[self.kind]
-
-    @property
-    def rank(self) -> str:
-        return f"rank_{self.name}"
-
-    @property
-    def hit(self) -> str:
-        return f"hit_{self.name}"
-
-    @property
-    def embedding(self) -> str:
-        """The block's column with the queries' embeddings, and the segment's array of them."""
-        return f"embedding_{self.name}"
-
-    @property
-    def run(self) -> str:
-        """The block's column with a run's passage ids per query, best first."""
-        return f"run_{self.name}"
 
 
 class Bm25Engine(Protocol):
@@ -326,4 +295,4 @@ def _merge_block(
     ranks = {source: run_ranks(queries, source) for source in sources if source.kind == "run"}
     candidates = merge_segments(list(groups["found"]), ranks, sources, k)
     # Embeddings and run lists have done their work; what follows needs neither.
-    return number, Block(queries.select(JOINED.names), candidates, NO_TEXTS.empty_table())
+    return number, Block(queries.select(JOINED.names), candidates, BLOCK_TEXTS.empty_table())

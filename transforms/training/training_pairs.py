@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import cut_digest, normalise, text_digest
-from hardneg.transforms.filters.known import Verdict
+from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.output.finished_run import read_batches, read_shard, shards
 
 PAIRS = pa.schema([("query", pa.string()), ("passage", pa.string()), ("score", pa.float32())])

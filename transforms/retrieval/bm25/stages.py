@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.progress import timed
 from hardneg.transforms.corpus.segments import Segment, folder, open_segment, working_copy
