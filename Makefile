@@ -38,6 +38,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p hardneg
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf demo build dist models/build *.egg-info models/*.egg-info

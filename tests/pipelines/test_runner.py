@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import traceback
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, InputError, parameter
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs import cores, runner
 from hardneg.pipelines.runs.plan import Plan
-from hardneg.pipelines.runs.runner import pipeline_options, run_graph, worker_message, worker_threads
+from hardneg.pipelines.runs.runner import mistake_in, pipeline_options, run_graph, worker_threads
 
 
 def test_the_runner_is_named() -> None:
@@ -91,20 +92,19 @@ def test_options_that_beam_does_not_have(args: list[str]) -> None:
     assert str(raised.value) == f"Beam has no option {args[0]}; see the options of your runner."
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "RuntimeError: x\nhardneg.errors.HardnegError: a.tsv: broken. [while running 'Read']\n\nmore",
-            "a.tsv: broken.",
-        ),
-        ("HardnegError: one\ntwo", "one\ntwo"),
-        ("HardnegError: first [while running 'a']\nHardnegError: last [while running 'b']", "last"),
-        ("ValueError: x", None),
-    ],
-)
-def test_worker_message(text: str, message: str | None) -> None:
-    assert worker_message(text) == message
+def traceback_of(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def test_a_mistake_in_a_workers_text() -> None:
+    """Its sentence, kind and fields come back, without the step that Beam names; of several, the last."""
+    mistake = InputError(f"{parameter('holdout')} a.tsv: broken. [while running 'Read']", path="a.tsv", line=7)
+    text = f"RuntimeError: x\n{traceback_of(HardnegError('first'))}\n{traceback_of(mistake)}\n\nmore"
+    found = mistake_in(text)
+    assert isinstance(found, InputError)
+    assert (str(found), found.fields) == ("holdout a.tsv: broken.", {"path": "a.tsv", "line": 7})
+    assert found.told(lambda name: f"--{name}") == "--holdout a.tsv: broken."
+    assert mistake_in(traceback_of(ValueError("x"))) is None
 
 
 @pytest.mark.parametrize("error", [HardnegError("p.tsv: mend it."), ValueError("a bug")])
