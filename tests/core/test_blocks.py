@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardneg.transforms.core.arrays import vectors_column
 from hardneg.transforms.core.block import Block, table_from_bytes, table_to_bytes
 from hardneg.transforms.core.coders import BlockCoder, TableCoder
 from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED, PASSAGES, QRELS, QUERIES, READ_COUNTS, REJECTED
-from hardneg.transforms.retrieval.encode import vectors_column
 
 EVERY_KIND = pa.table(
     {

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import vectors_column
 from hardneg.transforms.core.schemas import JOINED, QRELS, QUERIES
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.query_blocks import (
@@ -24,7 +25,6 @@ from hardneg.transforms.corpus.query_blocks import (
     share_positives,
     with_positives,
 )
-from hardneg.transforms.retrieval.encode import vectors_column
 
 FILES = ["first.jsonl", "second.jsonl", "qrels.tsv"]
 

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.arrays import vectors_column
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.tokenization import TokenizerSpec, make_tokenizer
 from hardneg.transforms.corpus.segments import TEXTS, Segment, folder, merge_passages, write_table
 from hardneg.transforms.retrieval.bm25.search import Bm25Segment, Postings, index_passages, merge_statistics
 from hardneg.transforms.retrieval.dense import similarity
-from hardneg.transforms.retrieval.encode import vectors_column
 from hardneg.transforms.retrieval.search import (
     RRF_K,
     asked_for,

@@ -10,16 +10,17 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import HardnegError
 from hardneg.transforms.core import storage
+from hardneg.transforms.core.arrays import vectors_column
 from hardneg.transforms.core.partition import cut, split_by
 from hardneg.transforms.core.progress import record, timed
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.ingestion import SegmentInfo
 from hardneg.transforms.corpus.segments import folder, open_segment
+from hardneg.transforms.inputs.vectors import read_vectors
 from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import bi_encoder, use_threads
 
@@ -181,11 +182,6 @@ def _require_vectors(element: tuple[int, pa.Table], source: Source) -> tuple[int
     return element
 
 
-def vectors_column(values: np.ndarray) -> pa.Array:
-    """Return embeddings, float32, shape (n, d), as an Arrow column."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), values.shape[1])
-
-
 class ReadVectors(beam.PTransform):
     """Read the user's own vectors (Parquet: id, list of floats). In: paths. Out: (slice of the id, table)."""
 
@@ -195,49 +191,14 @@ class ReadVectors(beam.PTransform):
         self._slices = slices
 
     def expand(self, paths: beam.PCollection) -> beam.PCollection:
-        return paths | beam.FlatMap(_read_vectors, *self._names, self._slices).with_output_types(tuple[int, pa.Table])
+        return paths | beam.FlatMap(_slices_of_vectors, *self._names, self._slices).with_output_types(
+            tuple[int, pa.Table]
+        )
 
 
-def _read_vectors(path: str, id_name: str, vector_name: str, slices: int) -> Iterator[tuple[int, pa.Table]]:
-    with storage.open_file(path) as file:
-        try:
-            parquet = pq.ParquetFile(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise HardnegError(f"{path}: it is not a Parquet file ({error}); --embeddings takes Parquet.") from None
-        schema = parquet.schema_arrow
-        vectors = [field for field in schema if _is_vector(field.type)]
-        ids = [field for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-        if len(vectors) != 1 or len(ids) != 1:
-            raise HardnegError(
-                f"{path}: its columns are {', '.join(schema.names)}; vectors need exactly one column of strings "
-                "(the id) and one list of floats."
-            )
-        for batch in parquet.iter_batches(batch_size=8192, columns=[ids[0].name, vectors[0].name]):
-            table = pa.table(
-                {
-                    id_name: batch[ids[0].name].cast(pa.string()),
-                    vector_name: _unit(path, batch[vectors[0].name]),
-                }
-            )
-            yield from split_by(table, cut(table[id_name].to_pylist(), slices))
-
-
-def _is_vector(kind: pa.DataType) -> bool:
-    a_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return a_list and pa.types.is_floating(kind.value_type)
-
-
-def _unit(path: str, column: pa.Array) -> pa.Array:
-    """Return vectors L2-normalised in float32."""
-    lengths = set(pc.list_value_length(column).to_pylist())
-    values = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
-    if len(lengths) > 1 or None in lengths or not np.isfinite(values).all():
-        raise HardnegError(f"{path}: a vector is missing, of another length, or not finite; mend the file.")
-    matrix = values.reshape(len(column), max(lengths, default=0))
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    if (norms == 0).any():
-        raise HardnegError(f"{path}: a vector is all zeros, and a cosine with it has no value; mend the file.")
-    return vectors_column((matrix / norms).astype(np.float32))
+def _slices_of_vectors(path: str, id_name: str, vector_name: str, slices: int) -> Iterator[tuple[int, pa.Table]]:
+    for table in read_vectors(path, id_name, vector_name):
+        yield from split_by(table, cut(table[id_name].to_pylist(), slices))
 
 
 class StoreVectors(beam.PTransform):
