@@ -1,7 +1,7 @@
 """Show that a change of the program changes no byte of what it writes.
 
-    python benchmarks/output_digests.py RUN ... --record FILE    # before the change
-    python benchmarks/output_digests.py RUN ... --compare FILE   # after it: exit code 1 where a file differs
+    python -m benchmarks.output_digests RUN ... --record FILE    # before the change
+    python -m benchmarks.output_digests RUN ... --compare FILE   # after it: exit code 1 where a file differs
 
 RUN is the --output folder of a finished run, with the formats that were written into it. Of ``manifest.json`` only what
 came out is compared: its options, versions and times are another run's by right. Scores are promised bit for bit on

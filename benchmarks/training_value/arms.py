@@ -7,9 +7,10 @@ from enum import StrEnum
 
 import numpy as np
 import pyarrow as pa
-import training_value_sets as sets
 from datasets import Dataset
-from training_value_sets import MinedSets
+
+from benchmarks.training_value import sets
+from benchmarks.training_value.sets import MinedSets
 
 
 class Kind(StrEnum):

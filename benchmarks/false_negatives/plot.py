@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from false_negatives_figures import Point
+from benchmarks.false_negatives.figures import Point
 
 # (miner, curve) -> (label, colour, line, marker)
 _PEER = {

@@ -17,7 +17,7 @@ from hardneg.transforms.models.files import ModelSpec, default_dtype, find_model
 from hardneg.transforms.training.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
-    from training_value_arms import Arm
+    from benchmarks.training_value.arms import Arm
 
 CUTOFF = 10
 MISSED = "."  # in place of a rank: not among the first ten

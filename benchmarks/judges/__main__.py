@@ -1,11 +1,11 @@
 """Which judge: the false negatives that each is estimated to let into what is mined, at equal hardness.
 
-    python benchmarks/judges.py --data DATA --runs RUNS
+    python -m benchmarks.judges --data DATA --runs RUNS
 
-Takes the scored runs of ``false_negatives.py`` and runs no model. Judges are fitted and compared by cross-fitting over
-queries on the known positives alone: each is counted as if it had not been known (``calibration.count``), at the
-thresholds at which the mined are equally hard. The second figure is the true rate, by the hidden judgements: it is
-there to see whether the first one tells the truth, and no judge was chosen by it.
+Takes the scored runs of ``benchmarks.false_negatives`` and runs no model. Judges are fitted and compared by
+cross-fitting over queries on the known positives alone: each is counted as if it had not been known
+(``false_negative_rate.count``), at the thresholds at which the mined are equally hard. The second figure is the true
+rate, by the hidden judgements: it is there to see whether the first one tells the truth, and no judge was chosen by it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from false_negatives_data import NAMES, Collection, keys, read_collection
-from promise_rows import SIMILARITY, Mask, Rows, read_rows
 from scipy.optimize import minimize
 
+from benchmarks.promise.rows import SIMILARITY, Mask, Rows, read_rows
+from benchmarks.withheld import NAMES, Collection, keys, read_collection
 from hardneg.transforms.core.hashing import Keys, pair_keys
 from hardneg.transforms.filters.order import select
 from hardneg.transforms.judge.false_negative_rate import count, edges, extract

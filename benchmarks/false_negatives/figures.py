@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from false_negatives_data import Collection, Qrels, keys
 
+from benchmarks.withheld import Collection, Qrels, keys
 from hardneg.transforms.judge.leak_rate import clopper_pearson
 from hardneg.transforms.reports.evaluation import bootstrap
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from training_value_fit import ndcg
+
+from benchmarks.training_value.fit import ndcg
 
 RESAMPLES = 10_000
 FIGURES = ("ndcg@10", "mrr@10", "recall@10")

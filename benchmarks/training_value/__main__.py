@@ -1,6 +1,6 @@
 """What mined negatives are worth: a bi-encoder is fine-tuned on each kind of them and evaluated on other articles.
 
-    python benchmarks/training_value.py --data DATA --work WORK [--only NAME ...] [--table]
+    python -m benchmarks.training_value --data DATA --work WORK [--only NAME ...] [--table]
 
 The bundled bi-encoder is trained for one epoch on 2,000 queries of squad11 train, with one negative each, and
 retrieves for all questions of squad11 test (of other articles) from the whole corpus. On cmrc2018, three kinds are
@@ -23,13 +23,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from false_negatives_data import read_qrels
-from training_value_arms import Arm, Kind, make_arm
-from training_value_fit import Budget, evaluate, fine_tune, load
-from training_value_sets import MinedSets
-from training_value_table import table
+from benchmarks.training_value.arms import Arm, Kind, make_arm
+from benchmarks.training_value.fit import Budget, evaluate, fine_tune, load
+from benchmarks.training_value.sets import MinedSets
+from benchmarks.training_value.table import table
+from benchmarks.withheld import read_qrels
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder of the collections")
     parser.add_argument("--work", type=Path, help="where hardneg's runs are kept, to go on with")
-    parser.add_argument("--sets", type=Path, default=HERE / "training_sets", help="mined sets; default: %(default)s")
-    parser.add_argument("--results", type=Path, default=HERE / "training_value.jsonl", help="default: %(default)s")
+    parser.add_argument("--sets", type=Path, default=RESULTS / "training_sets", help="mined sets; default: %(default)s")
+    parser.add_argument("--results", type=Path, default=RESULTS / "training_value.jsonl", help="default: %(default)s")
     parser.add_argument("--queries", type=int, default=2000, help="train queries; half of it for cmrc2018")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=64)

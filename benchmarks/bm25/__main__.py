@@ -1,6 +1,6 @@
 """BM25 search against bm25s (numba backend) and rank_bm25, in one run on one machine.
 
-    python benchmarks/bm25.py --data FOLDER
+    python -m benchmarks.bm25 --data FOLDER
 
 FOLDER has the BEIR layout. Indexes are built and texts tokenised beforehand: what is timed begins with lists
 of tokens and ends with the rows and scores of the best. The two fast engines take turns, so that another load

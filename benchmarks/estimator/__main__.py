@@ -1,6 +1,6 @@
 """Choose a threshold for a 5 % false-negative rate in four ways, where the truth is known.
 
-    python benchmarks/estimator_simulation.py
+    python -m benchmarks.estimator
 
 3,000 queries of 50 candidates of which 3 % are relevant, one known positive a query, 5 negatives asked. In
 the selection order (similarity, say) relevant passages come early; the judge's score separates them less

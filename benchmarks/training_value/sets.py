@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
-from false_negatives_data import Qrels, read_qrels
 from sentence_transformers.util import mine_hard_negatives
-from training_value_fit import load
-from training_value_judge import StoredJudge
 
+from benchmarks.training_value.fit import load
+from benchmarks.training_value.judge import StoredJudge
+from benchmarks.withheld import Qrels, read_qrels
 from hardneg.pipelines.cli import run as hardneg
 from hardneg.transforms.core.text import passage_string
 from hardneg.transforms.output.finished_run import read_shard, shards

@@ -1,9 +1,9 @@
 """Whether what hardneg promises holds, over draws of which positives are known.
 
-    python benchmarks/promise.py --data DATA --runs RUNS
+    python -m benchmarks.promise --data DATA --runs RUNS
 
-Takes the scored runs of ``false_negatives.py`` and runs no model. All judgements of a collection, known and hidden,
-are pooled; in each draw some are known anew (one a query, or half of a query's, rounded up), the rest are hidden. The
+Takes the scored runs of ``benchmarks.false_negatives`` and runs no model. All judgements of a collection, known and
+hidden, are pooled; in each draw some are known anew (one a query, or half of a query's, rounded up), the rest are hidden. The
 judge is fitted and calibrated on what is known, and what is then mined is judged by what is hidden. Calibrated are all
 queries that are mined; or, as ``hardneg mine`` does, the sample of them that it takes, which is the same in every draw;
 or one half of the queries, drawn anew, and the other half is mined. Where some queries have a single relevant text,
@@ -25,9 +25,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from false_negatives_data import NAMES, Collection, read_collection
-from promise_rows import SIMILARITY, Labelling, Mask, Rows, draw_half, draw_known, read_rows, relevant_passages
 
+from benchmarks.promise.rows import (
+    SIMILARITY,
+    Labelling,
+    Mask,
+    Rows,
+    draw_half,
+    draw_known,
+    read_rows,
+    relevant_passages,
+)
+from benchmarks.withheld import NAMES, Collection, read_collection
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, count, extract

@@ -1,6 +1,6 @@
 """False negatives, yield and hardness of hardneg beside those of sentence-transformers' mine_hard_negatives.
 
-    python benchmarks/false_negatives.py --data DATA --runs RUNS
+    python -m benchmarks.false_negatives --data DATA --runs RUNS
 
 DATA holds collections in the BEIR layout with ``qrels/train.tsv`` (what both miners are told) and
 ``qrels/hidden.tsv`` (relevant passages that neither is told of). RUNS is a folder of this program's own: one scored
@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-from false_negatives_curves import compare, sentence
-from false_negatives_data import NAMES, Collection, mining_options, read_collection
-from false_negatives_figures import Measure, Pairs, Point, Value, ratio_of_rates
-from false_negatives_plot import plot
-from peer_sentence_transformers import StoredEncoder, mine, vectors
 
+from benchmarks.false_negatives.curves import compare, sentence
+from benchmarks.false_negatives.figures import Measure, Pairs, Point, Value, ratio_of_rates
+from benchmarks.false_negatives.peer import StoredEncoder, mine, vectors
+from benchmarks.false_negatives.plot import plot
+from benchmarks.withheld import NAMES, Collection, mining_options, read_collection
 from hardneg.pipelines.cli import run as hardneg
 from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.output.finished_run import read_manifest, read_shard, shards

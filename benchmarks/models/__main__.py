@@ -1,6 +1,6 @@
 """How good the bundled models are: re-ranking, retrieval, and telling relevant from not among hard candidates.
 
-    python benchmarks/models.py --data DATA --work WORK [--cross-encoder NAME=MODEL ...]
+    python -m benchmarks.models --data DATA --work WORK [--cross-encoder NAME=MODEL ...]
 
 - Re-ranking: MRR@10 of the first 20 of BM25, re-ordered; 500 questions of squad11 test and of cmrc2018 test, beside
   BM25's own order and each bi-encoder's (of the same 20, and of the whole corpus).

@@ -1,7 +1,7 @@
 """Write 1,000 pairs and a corpus such as a user of ``hardneg train-judge`` might have.
 
-    python benchmarks/own_pairs.py code --output PAIRS
-    python benchmarks/own_pairs.py packages --data DATA --output PAIRS
+    python -m benchmarks.models.own_pairs code --output PAIRS
+    python -m benchmarks.models.own_pairs packages --data DATA --output PAIRS
     hardneg train-judge --pairs PAIRS/pairs.jsonl --corpus PAIRS/corpus.jsonl --output JUDGE
 
 ``code`` pairs the first sentence of a docstring with the source of its function, without the docstring, from the

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from false_negatives_figures import Point
+
+from benchmarks.false_negatives.figures import Point
 
 YIELD_TOLERANCE = 0.0005  # yields that print alike
 

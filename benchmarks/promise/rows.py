@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from false_negatives_data import Collection, keys
 
+from benchmarks.withheld import Collection, keys
 from hardneg.transforms.core.hashing import Keys, pair_keys
 from hardneg.transforms.filters.verdicts import Reason
 from hardneg.transforms.output.finished_run import read_shard, shards

@@ -1,6 +1,6 @@
 """What a mining run costs: peak memory over all its processes, and the machinery around its models.
 
-    python benchmarks/run_cost.py -- --input DIR --split train --output OUT [options of hardneg mine]
+    python -m benchmarks.run_cost -- --input DIR --split train --output OUT [options of hardneg mine]
 
 Runs `hardneg mine` with these options and prints, from samples of /proc every half second, the peak of the
 proportional set size (PSS) summed over all processes, the largest part of it that is anonymous memory, and,

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from false_negatives_data import Collection
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
+from benchmarks.withheld import Collection
 from hardneg.transforms.models.files import ModelSpec, describe_model, find_model
 from hardneg.transforms.retrieval.encode import store_array, stored_array, texts_digest
 

@@ -1,0 +1,1 @@
+"""Which judge lets the fewest false negatives through, at equal hardness?"""

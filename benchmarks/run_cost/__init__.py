@@ -1,0 +1,1 @@
+"""What does a mining run cost, in memory and in time around its models?"""
