@@ -37,7 +37,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p hardneg
+	$(BIN)/mypy -p hardneg -p benchmarks
 	$(BIN)/lint-imports
 
 clean:

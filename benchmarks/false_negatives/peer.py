@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +47,14 @@ class StoredEncoder(SentenceTransformer):
         )
         store.mkdir(parents=True, exist_ok=True)
         self._store = store
-        self._description = describe_model(spec, folder, self.max_seq_length)
+        self._description = describe_model(spec, folder, self.max_seq_length or 0)
 
     @property
     def description(self) -> dict[str, Any]:
         """What the embeddings depend on; ``dtype`` and ``fingerprint`` among it."""
         return self._description
 
-    def encode(self, inputs: Sequence[str], *args: Any, batch_size: int = 32, **options: Any) -> np.ndarray:
+    def encode(self, inputs: Any, *args: Any, batch_size: int = 32, **options: Any) -> Any:
         """Return the embeddings of texts, float32, shape (n, d), those of the library's ``encode``."""
         if args or isinstance(inputs, str) or options.get("pool") or not options.get("convert_to_numpy", True):
             raise ValueError("only lists of texts, options by name, one process and NumPy arrays are stored")
@@ -113,7 +112,7 @@ def vectors(encoder: SentenceTransformer, collection: Collection) -> tuple[np.nd
     """
     texts = list(dict.fromkeys(collection.passages.values()))
     questions = list(dict.fromkeys(collection.queries.values()))
-    ours = {"normalize_embeddings": True, "convert_to_numpy": True}
+    ours: dict[str, Any] = {"normalize_embeddings": True, "convert_to_numpy": True}
     passages = dict(zip(texts, encoder.encode_document(texts, **ours), strict=True))
     queries = dict(zip(questions, encoder.encode_query(questions, **ours), strict=True))
     return (

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ def judges(rows: Rows, known: Mask) -> Iterator[tuple[str, Scores]]:
     """Yield each judge's name and its cross-fitted scores."""
     base = rows.signals
     ranked = {**base, "log_rank": -np.log(rows.fused_rank)}
-    labels = {"is_candidate": rows.retrieved & ~known, "in_window": rows.retrieved}
+    labels: dict[str, Any] = {"is_candidate": rows.retrieved & ~known, "in_window": rows.retrieved}
 
     def fitted(signals: dict[str, Floats], global_only: tuple[str, ...]) -> Scores:
         return cross_fit(signals, rows.query_ids, rows.query, known & rows.retrieved, global_only, **labels)

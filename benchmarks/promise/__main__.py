@@ -3,11 +3,12 @@
     python -m benchmarks.promise --data DATA --runs RUNS
 
 Takes the scored runs of ``benchmarks.false_negatives`` and runs no model. All judgements of a collection, known and
-hidden, are pooled; in each draw some are known anew (one a query, or half of a query's, rounded up), the rest are hidden. The
-judge is fitted and calibrated on what is known, and what is then mined is judged by what is hidden. Calibrated are all
-queries that are mined; or, as ``hardneg mine`` does, the sample of them that it takes, which is the same in every draw;
-or one half of the queries, drawn anew, and the other half is mined. Where some queries have a single relevant text,
-which is always known, there is nothing hidden in them to compare with: ``several`` leaves them out altogether.
+hidden, are pooled; in each draw some are known anew (one a query, or half of a query's, rounded up), the rest are
+hidden. The judge is fitted and calibrated on what is known, and what is then mined is judged by what is hidden.
+Calibrated are all queries that are mined; or, as ``hardneg mine`` does, the sample of them that it takes, which is the
+same in every draw; or one half of the queries, drawn anew, and the other half is mined. Where some queries have a
+single relevant text, which is always known, there is nothing hidden in them to compare with: ``several`` leaves them
+out altogether.
 
 A false-negative rate is kept in a draw if the true rate of what is mined is at most the target; only draws whose
 status is ``estimated`` promise anything. A leak rate is kept if the mean over draws of the hidden positives' leak
@@ -109,7 +110,7 @@ def promise(
         leaks: leak rates.
     """
     known = sample_known & sample.retrieved
-    labels = {"is_candidate": sample.retrieved & ~sample_known, "in_window": sample.retrieved}
+    labels: dict[str, Any] = {"is_candidate": sample.retrieved & ~sample_known, "in_window": sample.retrieved}
     scores = cross_fit(sample.signals, sample.query_ids, sample.query, sample_known, **labels)
     judge = fit_judge(sample.signals, sample.query, sample_known, **labels)
     published = apply_judge(judge, rows.signals, rows.query, in_window=rows.retrieved)

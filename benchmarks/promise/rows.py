@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -124,7 +125,7 @@ def draw_known(
     """Return which rows are known in a draw: of each query's relevant passages, retrieved or not, one or half."""
     chosen = []
     for query, passages in relevant.items():
-        lots = sorted(passages, key=lambda passage, query=query: _lot(draw, query, passage))
+        lots = sorted(passages, key=partial(_lot, draw, query))
         taken = lots[: 1 if labelling == "one" else (len(lots) + 1) // 2]
         owner = np.repeat(keys([query]), len(taken))
         chosen.append(pair_keys(owner, collection.passage_keys.get(keys(taken))))

@@ -49,8 +49,9 @@ class Arm:
         """Return whether both train on the same rows, in the same order, in the same way."""
         if self.rows is None or other.rows is None:
             return False
-        ways = [(arm.loss, arm.no_duplicates, arm.rows.column_names) for arm in (self, other)]
-        return ways[0] == ways[1] and self.rows.to_dict() == other.rows.to_dict()
+        same_way = (self.loss, self.no_duplicates) == (other.loss, other.no_duplicates)
+        same_columns = self.rows.column_names == other.rows.column_names
+        return same_way and same_columns and self.rows.to_dict() == other.rows.to_dict()
 
 
 def make_arm(kind: Kind, mined: MinedSets, seed: int) -> Arm:

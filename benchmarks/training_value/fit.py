@@ -92,7 +92,7 @@ def _loss(model: SentenceTransformer, name: str, budget: Budget, guide: str) -> 
 
 
 def _prompt(model: SentenceTransformer, *names: str) -> str:
-    return next((model.prompts[name] for name in names if model.prompts.get(name)), "")
+    return next((prompt for name in names if (prompt := model.prompts.get(name))), "")
 
 
 class _Ranked(InformationRetrievalEvaluator):
@@ -115,8 +115,8 @@ def evaluate(
     """
     if any(len(relevant[query]) != 1 for query in queries):
         raise ValueError("a test query must have one relevant passage")
-    cut = {"mrr_at_k": [CUTOFF], "ndcg_at_k": [CUTOFF], "accuracy_at_k": [CUTOFF], "map_at_k": [CUTOFF]}
-    evaluator = _Ranked(queries, corpus, relevant, precision_recall_at_k=[CUTOFF], write_csv=False, **cut)
+    cut: dict[str, Any] = {"mrr_at_k": [CUTOFF], "ndcg_at_k": [CUTOFF], "accuracy_at_k": [CUTOFF], "map_at_k": [CUTOFF]}
+    evaluator = _Ranked(dict(queries), dict(corpus), relevant, precision_recall_at_k=[CUTOFF], write_csv=False, **cut)
     found = evaluator(model)
     figures = {
         name: float(next(value for key, value in found.items() if key.endswith(name)))

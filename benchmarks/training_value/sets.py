@@ -25,7 +25,12 @@ from hardneg.transforms.core.text import passage_string
 from hardneg.transforms.output.finished_run import read_shard, shards
 
 QUERIES, HARDNEG, DENSE, BM25, PEER, PEER_RERANKED = "queries", "hardneg", "dense", "bm25", "peer", "peer-reranked"
-PEER_OPTIONS = {"relative_margin": 0.05, "num_negatives": 1, "sampling_strategy": "top", "verbose": False}
+PEER_OPTIONS: dict[str, Any] = {
+    "relative_margin": 0.05,
+    "num_negatives": 1,
+    "sampling_strategy": "top",
+    "verbose": False,
+}
 CANDIDATES = 30  # a query: what hardneg retrieves with each retriever, and what the peer's cross-encoder scores
 # A query with a negative or, in the set of all queries, without; the logits are known of hardneg's set alone.
 ROWS = pa.schema(
@@ -166,7 +171,7 @@ class MinedSets:
         return [self.texts[query] for query in queries], [self.corpus[passage] for passage in passages], logits
 
     def _table(
-        self, negatives: dict[str, str] | dict[str, None], logits: dict[tuple[str, str], float] | None = None
+        self, negatives: dict[str, str] | dict[str, None], logits: dict[tuple[str, str | None], float] | None = None
     ) -> pa.Table:
         rows = []
         for query, negative in sorted(negatives.items()):
