@@ -31,7 +31,7 @@ from hardneg.pipelines.commands.audit import AuditReport
 from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.pipelines.options.mine import MineConfig, problems_of
 from hardneg.transforms.filters.verdicts import Verdict
-from hardneg.transforms.output.finished_run import read_manifest, read_shard, shards, texts_of
+from hardneg.transforms.output.finished_run import FinishedRun
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -62,7 +62,7 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any]:
         """What was asked, what it was computed with, and what came out."""
-        return read_manifest(self.folder)
+        return FinishedRun.open(self.folder).manifest
 
     def triplets(self) -> Dataset:
         """Return anchor, positive and negative, in the order that trainers should read them in.
@@ -73,7 +73,7 @@ class Run:
         """
         from datasets import load_dataset
 
-        files = shards(self.folder, "triplets")
+        files = list(FinishedRun.open(self.folder).shards("triplets").values())
         if not files:
             raise HardnegError(f"{self.folder} has no triplets: no candidate passed; see the verdicts of candidates().")
         return load_dataset("parquet", data_files=files, split="train")
@@ -147,23 +147,22 @@ def load_candidates(
         HardnegError: no finished run, an unknown column or verdict.
     """
     folder = run.folder if isinstance(run, Run) else os.fspath(run)
-    read_manifest(folder)
+    finished = FinishedRun.open(folder)
     wanted = [verdict] if isinstance(verdict, str) else list(verdict or ())
     if unknown := [each for each in wanted if each not in set(Verdict)]:
         raise HardnegError(f"There is no verdict {unknown[0]!r}: use one of {', '.join(Verdict)}.")
-    parts = []
-    for path in shards(folder, "candidates"):
-        table = read_shard(path)
-        parts.append(table.filter(pc.is_in(table["verdict"], value_set=pa.array(wanted))) if wanted else table)
-    if not parts:
-        raise HardnegError(f"{folder} has no candidates/: give a whole run.")
+    finished.require("candidates")
+    parts = [
+        table.filter(pc.is_in(table["verdict"], value_set=pa.array(wanted))) if wanted else table
+        for table in finished.tables("candidates")
+    ]
     table = pa.concat_tables(parts, promote_options="default")
     if missing := [name for name in columns or () if name not in table.column_names]:
         raise HardnegError(f"candidates/ has no column {missing[0]!r}: it has {', '.join(table.column_names)}.")
     kept = table.select(columns) if columns is not None else table
     for kind, name in (("queries", "query"), ("passages", "passage")) if texts else ():
         ids = table[f"{name}_id"].to_pylist()
-        found = texts_of(folder, kind, f"{name}_id", list(dict.fromkeys(ids)))
+        found = finished.texts(kind, list(dict.fromkeys(ids)))
         kept = kept.append_column(name, pa.array([found.get(each) for each in ids], pa.string()))
     return kept
 

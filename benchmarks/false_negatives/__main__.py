@@ -34,7 +34,7 @@ from benchmarks.false_negatives.plot import plot
 from benchmarks.withheld import NAMES, Collection, mining_options, read_collection
 from hardneg.pipelines.cli import run as hardneg
 from hardneg.transforms.models.files import ModelSpec
-from hardneg.transforms.output.finished_run import read_manifest, read_shard, shards
+from hardneg.transforms.output.finished_run import FinishedRun
 
 NEGATIVES = 5
 MARGINS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
@@ -63,10 +63,11 @@ def score(collection: Collection, runs: Path) -> str:
 
 
 def _check_run(collection: Collection, run: str) -> None:
-    found = {query for path in shards(run, "queries") for query in read_shard(path)["query_id"].to_pylist()}
+    finished = FinishedRun.open(run)
+    found = {query for table in finished.tables("queries") for query in table["query_id"].to_pylist()}
     if found != set(collection.queries):
         raise SystemExit(f"{run} is a run of other queries than those that {collection.name} is tried on: move it away")
-    options = read_manifest(run)["options"]
+    options = finished.options
     if options.get("score") != "all":
         raise SystemExit(f"{run} was not scored with --score all: move it away")
 
@@ -102,7 +103,7 @@ def mine_ours(run: str, options: list[str], output: Path, keep: bool) -> tuple[P
         code = hardneg(["mine", "--from", run, *options, "--output", str(output)])
     if code:
         return None, {"refused": words.getvalue().strip(), "code": code}
-    found = selected(str(output)), dict(read_manifest(str(output)).get("denoising") or {})
+    found = selected(str(output)), dict(FinishedRun.open(str(output)).manifest.get("denoising") or {})
     if not keep:
         shutil.rmtree(output)
     return found
@@ -111,8 +112,7 @@ def mine_ours(run: str, options: list[str], output: Path, keep: bool) -> tuple[P
 def selected(run: str) -> Pairs:
     """Return the mined pairs of a run."""
     pairs: list[tuple[str, str]] = []
-    for path in shards(run, "candidates"):
-        table = read_shard(path, ["query_id", "passage_id", "selected"])
+    for table in FinishedRun.open(run).tables("candidates", ["query_id", "passage_id", "selected"]):
         mined = table.filter(pc.is_valid(table["selected"]))
         pairs += zip(mined["query_id"].to_pylist(), mined["passage_id"].to_pylist(), strict=True)
     return pairs
@@ -150,7 +150,7 @@ def points_of(collection: Collection, encoder: StoredEncoder, runs: Path, parts:
 
 def _check_dtype(run: str, encoder: StoredEncoder) -> None:
     """Refuse to compare models that were run in different precisions."""
-    models = json.dumps(read_manifest(run).get("models"))
+    models = json.dumps(FinishedRun.open(run).models)
     dtype = encoder.description["dtype"]
     if f'"dtype": "{dtype}"' not in models:
         raise SystemExit(f"{run} was not scored in {dtype}, as the peer is run here: move it away or give --dtype")

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from benchmarks.withheld import Collection, keys
 from hardneg.transforms.core.hashing import Keys, pair_keys
 from hardneg.transforms.filters.verdicts import Reason
-from hardneg.transforms.output.finished_run import read_shard, shards
+from hardneg.transforms.output.finished_run import FinishedRun
 
 Labelling = Literal["one", "half"]
 Mask = npt.NDArray[np.bool_]
@@ -75,7 +75,7 @@ def read_rows(run: str, collection: Collection) -> Rows:
         SystemExit: a row lacks a signal.
     """
     names = ["query_id", "passage_id", *SIGNALS, "fused_rank", "reason"]
-    table = pa.concat_tables(read_shard(path, names) for path in shards(run, "candidates"))
+    table = pa.concat_tables(FinishedRun.open(run).tables("candidates", names))
     missing = sum(table[name].null_count for name in SIGNALS)
     if missing:
         raise SystemExit(f"{run}: {missing:,} signals are missing: it was not mined with --score all")

@@ -22,7 +22,7 @@ from benchmarks.training_value.judge import StoredJudge
 from benchmarks.withheld import Qrels, read_qrels
 from hardneg.pipelines.cli import run as hardneg
 from hardneg.transforms.core.text import passage_string
-from hardneg.transforms.output.finished_run import read_shard, shards
+from hardneg.transforms.output.finished_run import FinishedRun
 
 QUERIES, HARDNEG, DENSE, BM25, PEER, PEER_RERANKED = "queries", "hardneg", "dense", "bm25", "peer", "peer-reranked"
 PEER_OPTIONS: dict[str, Any] = {
@@ -104,10 +104,10 @@ class MinedSets:
         return str(run)
 
     def _of_run(self, name: str) -> pa.Table:
-        tables = [read_shard(path) for path in shards(self._run(), "candidates")]
+        run = FinishedRun.open(self._run())
         columns = ["query_id", "passage_id", "selected", "logit", "rank_dense", "rank_bm25"]
-        rows = pa.concat_tables([table.select(columns) for table in tables])
-        queries = pa.concat_tables([read_shard(path, ["query_id"]) for path in shards(self._run(), "queries")])
+        rows = pa.concat_tables([table.select(columns) for table in run.tables("candidates")])
+        queries = pa.concat_tables(run.tables("queries", ["query_id"]))
         match name:
             case "hardneg":
                 chosen = rows.filter(pc.equal(rows["selected"], 1))
@@ -164,8 +164,8 @@ class MinedSets:
 
     def _scored(self) -> tuple[list[str], list[str], list[float]]:
         """Return the query texts, passage strings and logits of what hardneg's run has scored."""
-        tables = [read_shard(path, ["query_id", "passage_id", "logit"]) for path in shards(self._run(), "candidates")]
-        rows = pa.concat_tables(tables)
+        run = FinishedRun.open(self._run())
+        rows = pa.concat_tables(run.tables("candidates", ["query_id", "passage_id", "logit"]))
         rows = rows.filter(pc.is_valid(rows["logit"]))
         queries, passages, logits = (column.to_pylist() for column in rows.columns)
         return [self.texts[query] for query in queries], [self.corpus[passage] for passage in passages], logits

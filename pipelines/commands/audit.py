@@ -15,7 +15,6 @@ from hardneg.transforms.audit.references import (
     check_run,
     known_positives,
     read_reference,
-    read_run_positives,
     triplets_of_run,
 )
 from hardneg.transforms.audit.triplet_files import (
@@ -31,6 +30,7 @@ from hardneg.transforms.audit.triplet_rows import TripletBatch
 from hardneg.transforms.core.hashing import KeyMap
 from hardneg.transforms.inputs.evaluation_sets import read_held_out
 from hardneg.transforms.inputs.judgements import plan_files, read_judgements
+from hardneg.transforms.output.finished_run import FinishedRun
 
 _SHOWN = 60
 
@@ -80,7 +80,7 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
     """
     _check_options(options)
     files = find_triplet_files(paths)
-    run = run_of(files[0]) if len({run_of(file) for file in files}) == 1 else None
+    run = _run_of(files)
     known, findings = _known(options, run)
     queries, passages = read_held_out(options.holdout, options.holdout_split, options.min_relevance)
     names = ColumnNames(options.anchor_column, options.positive_column, tuple(options.negative_column))
@@ -111,7 +111,14 @@ def _check_options(options: AuditOptions) -> None:
         raise HardnegError("--holdout-split names one of the qrels of --holdout: leave it out, or give --holdout.")
 
 
-def _known(options: AuditOptions, run: str | None) -> tuple[Known, list[Finding]]:
+def _run_of(files: Sequence[TripletFile]) -> FinishedRun | None:
+    """Return the run that all files are triplets of, None for none."""
+    folders = {run_of(file) for file in files}
+    folder = folders.pop() if len(folders) == 1 else None
+    return FinishedRun.open(folder) if folder else None
+
+
+def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[Known, list[Finding]]:
     """Return the positives known from elsewhere, and what is wrong with the ids of the files they are in."""
     columns = {
         "--id-column": options.id_column,
@@ -131,8 +138,7 @@ def _known(options: AuditOptions, run: str | None) -> tuple[Known, list[Finding]
     if not options.qrels:
         return Known(), findings
     if run and len(maps) < 2:
-        own_queries, own_passages = read_run_positives(run)
-        maps = {"queries": own_queries, "passages": own_passages, **maps}
+        maps = {"queries": run.text_keys("queries"), "passages": run.text_keys("passages"), **maps}
     empty = KeyMap(*(np.zeros(0, dtype=np.uint64),) * 2)
     files = plan_files("qrels", options.qrels, "--qrels")
     judged = read_judgements(files, options.min_relevance)

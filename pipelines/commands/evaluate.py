@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.finished import EvaluateOptions
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.judgements import plan_files, read_judgements
-from hardneg.transforms.output.finished_run import read_manifest, read_shard, shards, text_keys_by_id, texts_of
+from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.output.run_tables import columns_of
 from hardneg.transforms.reports.evaluation import CANDIDATE_COLUMNS, Figure, QuerySums, Relevance, figures, sum_queries
 from hardneg.transforms.reports.marking import (
     Certificate,
@@ -89,15 +88,14 @@ def evaluate(run: str, options: EvaluateOptions) -> Evaluation:
         HardnegError: no finished run, options that do not fit, files that can't be read, judgements of other queries.
     """
     _check_options(options)
-    manifest = read_manifest(run)
+    finished = FinishedRun.open(run)
     for kind in ("candidates", "queries"):
-        if not shards(run, kind):
-            raise HardnegError(f"{run} has no {kind}/: an evaluation needs it; give a whole run.")
-    drawn = _draw(run, options) if options.draw else 0
-    certificate = _certify(run, options) if options.marked else None
+        finished.require(kind)
+    drawn = _draw(finished, options) if options.draw else 0
+    certificate = _certify(finished, options) if options.marked else None
     if not options.judgements and not certificate:
-        return Evaluation(run, _count(manifest, "queries"), 0, [], drawn=drawn)
-    sums = _sums(run, manifest, options)
+        return Evaluation(run, int(finished.counts.get("queries", 0)), 0, [], drawn=drawn)
+    sums = _sums(finished, options)
     judged = bool(options.judgements)
     partly = judged and not sums.judged.all()
     return Evaluation(
@@ -107,9 +105,9 @@ def evaluate(run: str, options: EvaluateOptions) -> Evaluation:
         figures=figures(sums, judged),
         judged_figures=figures(sums.of_judged(), True) if partly else [],
         counts={name: int(sums.total(name)) for name in _counted(judged)},
-        promised=promised(manifest),
+        promised=promised(finished.manifest),
         certificate=certificate,
-        relevant_pairs=_with_texts(run, certificate.pairs) if certificate else [],
+        relevant_pairs=_with_texts(finished, certificate.pairs) if certificate else [],
         drawn=drawn,
         notes=_notes(sums) if judged else [],
     )
@@ -137,22 +135,18 @@ def _check_options(options: EvaluateOptions) -> None:
             )
 
 
-def _count(manifest: dict[str, Any], name: str) -> int:
-    return int(manifest["counts"].get(name, 0))
-
-
-def _draw(run: str, options: EvaluateOptions) -> int:
+def _draw(run: FinishedRun, options: EvaluateOptions) -> int:
     """Write the sheet; return how many pairs are on it."""
     assert options.draw
     assert options.sheet
-    pairs = draw_pairs(_candidates(run, _DRAWN_COLUMNS), options.draw, options.seed)
+    pairs = draw_pairs(run.tables("candidates", _DRAWN_COLUMNS), options.draw, options.seed)
     if not pairs:
-        raise HardnegError(f"{run} has no mined pair to draw.")
+        raise HardnegError(f"{run.path} has no mined pair to draw.")
     passages = [each for pair in pairs for each in (pair.passage_id, pair.positive_id) if each]
     text = sheet_of(
         pairs,
-        texts_of(run, "queries", "query_id", [pair.query_id for pair in pairs]),
-        texts_of(run, "passages", "passage_id", passages),
+        run.texts("queries", [pair.query_id for pair in pairs]),
+        run.texts("passages", passages),
         delimiter_of(options.sheet),
     )
     with explaining(options.sheet):
@@ -160,22 +154,18 @@ def _draw(run: str, options: EvaluateOptions) -> int:
     return len(pairs)
 
 
-def _certify(run: str, options: EvaluateOptions) -> Certificate:
+def _certify(run: FinishedRun, options: EvaluateOptions) -> Certificate:
     assert options.marked
     with explaining(options.marked):
         data = storage.read_file(options.marked)
     marks = read_marks(options.marked, data)
-    return certify(options.marked, marks, draw_pairs(_candidates(run, _DRAWN_COLUMNS), len(marks), options.seed))
+    pairs = draw_pairs(run.tables("candidates", _DRAWN_COLUMNS), len(marks), options.seed)
+    return certify(options.marked, marks, pairs)
 
 
-def _candidates(run: str, columns: list[str]) -> Iterator[pa.Table]:
-    for path in shards(run, "candidates"):
-        yield read_shard(path, columns)
-
-
-def _with_texts(run: str, pairs: list[Pair]) -> list[dict[str, str]]:
-    queries = texts_of(run, "queries", "query_id", [pair.query_id for pair in pairs])
-    passages = texts_of(run, "passages", "passage_id", [pair.passage_id for pair in pairs])
+def _with_texts(run: FinishedRun, pairs: list[Pair]) -> list[dict[str, str]]:
+    queries = run.texts("queries", [pair.query_id for pair in pairs])
+    passages = run.texts("passages", [pair.passage_id for pair in pairs])
     return [
         {
             "query_id": pair.query_id,
@@ -187,22 +177,23 @@ def _with_texts(run: str, pairs: list[Pair]) -> list[dict[str, str]]:
     ]
 
 
-def _sums(run: str, manifest: dict[str, Any], options: EvaluateOptions) -> QuerySums:
+def _sums(run: FinishedRun, options: EvaluateOptions) -> QuerySums:
     """Sum over the run's queries, with the judgements if there are any."""
-    columns = read_shard(shards(run, "candidates")[0]).schema.names
+    columns = columns_of(next(iter(run.shards("candidates").values())))
     similarity = next((name for name in columns if name.startswith("similarity_")), None)
-    queries = text_keys_by_id(run, "queries", "query_id")
+    queries = run.text_keys("queries")
     relevance = None
     if options.judgements:
         judgements = read_judgements(plan_files("qrels", options.judgements, "--judgements"), options.min_relevance)
         if not np.isin(judgements.judged_queries, queries.keys).any():
             raise HardnegError(
-                f"--judgements {options.judgements[0]}: it names no query of {run}: check that its ids are the run's."
+                f"--judgements {options.judgements[0]}: it names no query of {run.path}: check that its ids are the "
+                "run's."
             )
-        relevance = Relevance(judgements, queries, text_keys_by_id(run, "passages", "passage_id"))
+        relevance = Relevance(judgements, queries, run.text_keys("passages"))
     wanted = [*CANDIDATE_COLUMNS, *([similarity] if similarity else [])]
-    negatives = int(manifest["options"].get("negatives", 0))
-    return sum_queries(_candidates(run, wanted), queries.keys, negatives, similarity, relevance)
+    negatives = int(run.options.get("negatives", 0))
+    return sum_queries(run.tables("candidates", wanted), queries.keys, negatives, similarity, relevance)
 
 
 def _notes(sums: QuerySums) -> list[str]:

@@ -20,7 +20,7 @@ from hardneg.pipelines.options.finished import ExportOptions
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import Keys, id_keys
 from hardneg.transforms.corpus.segments import open_segment
-from hardneg.transforms.export.choice import COLUMNS, Asked, Chosen, choose_pairs, store_texts, with_texts
+from hardneg.transforms.export.choice import COLUMNS, Asked, Chosen, choose_pairs, with_texts
 from hardneg.transforms.export.exporting import (
     FIXED,
     TABLE_NAMES,
@@ -32,9 +32,10 @@ from hardneg.transforms.export.exporting import (
     write_export_card,
     write_part,
 )
-from hardneg.transforms.output.finished_run import TABLES, read_manifest, read_shard
+from hardneg.transforms.output.finished_run import RUN_TABLES, FinishedRun
 from hardneg.transforms.output.manifest import CARD, JUDGE, MANIFEST, write_manifest
-from hardneg.transforms.output.reread import numbered, shard_count
+from hardneg.transforms.output.run_segments import store_segments
+from hardneg.transforms.output.run_tables import read_shard
 from hardneg.transforms.output.shards import Shard
 
 _FILES = (MANIFEST, CARD, JUDGE, "report.html")
@@ -55,11 +56,9 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Source:
-    """The run: its folder, its manifest, its shards of candidates, and what is taken of it."""
+    """The run, and what is taken of it."""
 
-    folder: str
-    manifest: dict[str, Any]
-    candidates: dict[int, str]
+    run: FinishedRun
     asked: Asked
     options: ExportOptions
 
@@ -86,7 +85,7 @@ def export(run: str, options: ExportOptions) -> dict[str, Any]:
     with _publishing(options.output) as (folder, work):
         shards = list(_write(source, survey, folder, work))
         asked = options.model_dump(exclude={"overwrite"}) | {"scores": options.with_scores}
-        manifest = make_manifest(run, source.manifest, asked, survey.counts, shards)
+        manifest = make_manifest(run, source.run.manifest, asked, survey.counts, shards)
         write_export_card(folder, manifest)
         write_manifest(folder, manifest)
     return manifest
@@ -98,7 +97,7 @@ def _check_apart(run: str, output: str) -> None:
     local = storage.is_local(run)
     of_run, of_output = (Path(path).resolve() if local else PurePosixPath(path) for path in (run, output))
     inside = of_output.relative_to(of_run).parts[:1] if of_run in of_output.parents else ()
-    if of_run == of_output or of_output in of_run.parents or (inside and inside[0] in (*TABLES, *_FILES)):
+    if of_run == of_output or of_output in of_run.parents or (inside and inside[0] in (*RUN_TABLES, *_FILES)):
         raise HardnegError(f"--output {output} would replace a part of the run {run}: give the export its own folder.")
 
 
@@ -107,25 +106,24 @@ def _has_manifest(output: str) -> bool:
 
 
 def _open(run: str, options: ExportOptions) -> _Source:
-    manifest = read_manifest(run)
-    asked = manifest["options"].get("negatives")
+    finished = FinishedRun.open(run)
+    asked = finished.options.get("negatives")
     if not isinstance(asked, int):
         raise HardnegError(f"{run}: its manifest.json names no --negatives: give a folder that `hardneg mine` wrote.")
-    candidates = numbered(run, "candidates")
-    for kind, files in (("candidates", candidates), *((kind, numbered(run, kind)) for kind in ("queries", "passages"))):
-        if not files:
-            raise HardnegError(f"{run} has no {kind}/: an export needs it; give a whole run.")
+    finished.require("candidates", COLUMNS)
+    for kind in ("queries", "passages"):
+        finished.require(kind)
     exactly = options.format in FIXED and options.short == "drop"
-    relabel = bool(manifest["options"].get("relabel_suspected"))
-    return _Source(run, manifest, candidates, Asked(options.negatives or asked, relabel, exactly), options)
+    relabel = bool(finished.options.get("relabel_suspected"))
+    return _Source(finished, Asked(options.negatives or asked, relabel, exactly), options)
 
 
 def _survey(source: _Source) -> Survey:
     """Look through the candidates once, without their texts."""
     counts = dict.fromkeys(("queries", "queries_short", "queries_left_out", "pairs", "pairs_without_logit"), 0)
     keys, held_out = [np.zeros(0, dtype=np.uint64)], 0
-    for path in source.candidates.values():
-        chosen = choose_pairs(_read_candidates(path), source.asked)
+    for table in source.run.tables("candidates", COLUMNS):
+        chosen = choose_pairs(table, source.asked)
         counts["queries"] += len(chosen.table["query_id"].unique())
         counts["queries_short"] += chosen.short
         counts["queries_left_out"] += chosen.left_out
@@ -133,19 +131,12 @@ def _survey(source: _Source) -> Survey:
         counts["pairs_without_logit"] += int((~np.isfinite(_logits(chosen.table))).sum())
         held_out += chosen.held_out
         keys.append(np.unique(id_keys(chosen.table["passage_id"])))
-    if held_out != source.manifest["counts"].get("positives_held_out", 0):
+    if held_out != source.run.counts.get("positives_held_out", 0):
         raise HardnegError(
-            f"{source.folder}: its candidates/ does not say which positives belong to an evaluation set, so an older "
-            f"hardneg mined it: `hardneg mine --from {source.folder} --output NEW` mines it again from its scores."
+            f"{source.run.path}: its candidates/ does not say which positives belong to an evaluation set, so an older "
+            f"hardneg mined it: `hardneg mine --from {source.run.path} --output NEW` mines it again from its scores."
         )
     return Survey(np.unique(np.concatenate(keys)), counts)
-
-
-def _read_candidates(path: str) -> pa.Table:
-    table = read_shard(path, COLUMNS)
-    if lacking := [name for name in COLUMNS if name not in table.column_names]:
-        raise HardnegError(f"{path} has no column {lacking[0]}: the run is damaged, or of another version; mine again.")
-    return table
 
 
 def _logits(table: pa.Table) -> np.ndarray:
@@ -154,7 +145,7 @@ def _logits(table: pa.Table) -> np.ndarray:
 
 def _check(source: _Source, counts: dict[str, int]) -> None:
     """Raise HardnegError where the run lacks what the format needs, or leaves a choice open."""
-    options, run = source.options, source.folder
+    options, run = source.options, source.run.path
     if options.format in FIXED and options.short is None and counts["queries_short"]:
         raise HardnegError(
             f"{counts['queries_short']:,} of {counts['queries']:,} queries of {run} have fewer than "
@@ -167,7 +158,7 @@ def _check(source: _Source, counts: dict[str, int]) -> None:
         raise HardnegError(f"{run} has no mined negatives: there is nothing to export.")
     if options.with_scores and counts["pairs_without_logit"]:
         what = f"{counts['pairs_without_logit']:,} of the {counts['pairs']:,} pairs of {run} have no logit"
-        if "cross_encoder" not in source.manifest.get("models", {}):
+        if "cross_encoder" not in source.run.models:
             raise HardnegError(f"{what}: it was mined without a cross-encoder; mine with one, or export no scores.")
         raise HardnegError(
             f"{what}: `hardneg mine --from {run} --score all --score-missing --output NEW` scores them; export NEW."
@@ -203,15 +194,15 @@ def _publishing(output: str) -> Iterator[tuple[str, str]]:
 
 def _write(source: _Source, survey: Survey, folder: str, work: str) -> Iterator[Shard]:
     """Write the shards, one after the other."""
-    parts = shard_count(source.folder)
-    built = store_texts(source.folder, work, survey.wanted)
-    queries = numbered(source.folder, "queries")
-    for number, path in sorted(source.candidates.items()):
-        pairs = choose_pairs(_read_candidates(path), source.asked).table
+    parts = source.run.parts
+    built = store_segments(source.run, work, survey.wanted)
+    queries = source.run.shards("queries")
+    for number, path in source.run.shards("candidates").items():
+        pairs = choose_pairs(read_shard(path, COLUMNS), source.asked).table
         if not len(pairs):
             continue
         if number not in queries:
-            raise HardnegError(f"{source.folder} has no shard {number} of queries/: the run is damaged.")
+            raise HardnegError(f"{source.run.path} has no shard {number} of queries/: the run is damaged.")
         chosen = with_texts(pairs, read_shard(queries[number]), work, parts, built)
         yield from _write_views(source, chosen, folder, file_name(source.options.format, number, parts))
     if source.options.format == "pylate":

@@ -21,6 +21,7 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.text import text_digest
 from hardneg.transforms.judge.seen_pairs import pair_digests, write_digests
 from hardneg.transforms.models.files import find_model, has_head
+from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.training.judge_card import card
 from hardneg.transforms.training.judge_training import Trained, TrainingPlan, Watcher, train
 from hardneg.transforms.training.scored_pairs import read_scored_pairs
@@ -122,7 +123,8 @@ def _take_up(options: TrainOptions, work: Path) -> None:
 def _data(options: TrainOptions, scored: list[pa.Table], run: str, new_head: bool) -> TrainingData:
     parts = []
     if options.mines:
-        parts.append(pairs_of_run(run, options.rounds, options.negatives, options.held_out, unrelated=new_head))
+        mined = FinishedRun.open(run)
+        parts.append(pairs_of_run(mined, options.rounds, options.negatives, options.held_out, unrelated=new_head))
     if scored:
         parts.append(pairs_of_tables(scored, options.held_out))
     data = TrainingData(

@@ -20,7 +20,8 @@ from hardneg.transforms.corpus.preflight import CheckModels, check_corpus, check
 from hardneg.transforms.corpus.query_blocks import CutBlocks, DropHeldOut, JoinQueries
 from hardneg.transforms.corpus.texts import read_referred
 from hardneg.transforms.inputs.trec_runs import ReadRun
-from hardneg.transforms.output.shards import Shard, WriteShards
+from hardneg.transforms.output.shards import Shard
+from hardneg.transforms.output.write_stage import WriteShards
 from hardneg.transforms.retrieval.bm25.stages import WeighSegments
 from hardneg.transforms.retrieval.encode import (
     EncodeQueries,

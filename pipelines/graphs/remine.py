@@ -13,8 +13,9 @@ from hardneg.pipelines.graphs.mine import write
 from hardneg.pipelines.options.denoise import DenoiseOptions
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan
-from hardneg.transforms.output.finished_run import read_manifest, read_shard
-from hardneg.transforms.output.reread import ReadStoredRun, numbered
+from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.output.reread_stage import ReadStoredRun
+from hardneg.transforms.output.run_tables import columns_of
 
 # What may differ from the run that is read: everything else decided what was retrieved, or how it was scored.
 _FREE = {
@@ -35,7 +36,8 @@ def stored_manifest(config: MineConfig) -> dict[str, Any]:
     """
     run = config.from_run
     assert run is not None
-    manifest = read_manifest(run)
+    finished = FinishedRun.open(run)
+    manifest = finished.manifest
     for name, kind in (("models", dict), ("inputs", list), ("shards", list)):
         if not isinstance(manifest.get(name), kind):
             raise HardnegError(
@@ -58,10 +60,8 @@ def stored_manifest(config: MineConfig) -> dict[str, Any]:
             f"--score-missing: {run} was mined without a cross-encoder, so it has no scores that others could be "
             "added to; mine from the inputs instead."
         )
-    paths = list(numbered(run, "candidates").values())
-    if not paths or not numbered(run, "queries") or not numbered(run, "passages"):
-        raise HardnegError(f"--from {run}: it has no candidates/, queries/ and passages/; give a whole run.")
-    names = read_shard(paths[0]).column_names
+    paths = [finished.require(kind) for kind in ("queries", "passages", "candidates")][-1]
+    names = columns_of(next(iter(paths.values())))
     for name in config.policy.pass_through:
         if name not in names:
             raise HardnegError(
@@ -91,7 +91,7 @@ def read_back(
     config = plan.config
     assert config.from_run is not None
     blocks, queries, counts = pipeline | "Read run" >> ReadStoredRun(
-        config.from_run, plan.work, config.sources, config.block_size, plan.holdout
+        FinishedRun(config.from_run, plan.stored), plan.work, config.sources, config.block_size, plan.holdout
     )
     described = [(name, json.dumps(model)) for name, model in sorted(plan.stored["models"].items())]
     models = pipeline | "Models" >> beam.Create(described, reshuffle=False).with_output_types(tuple[str, str])

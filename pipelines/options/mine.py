@@ -23,7 +23,7 @@ from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.inputs.planning import InputOptions
 from hardneg.transforms.models.files import BUNDLED, ModelSpec
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
-from hardneg.transforms.output.finished_run import read_manifest
+from hardneg.transforms.output.finished_run import FinishedRun
 
 _NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)", re.DOTALL)
 DEFAULT_DENSE = "dense"
@@ -294,7 +294,7 @@ def options_of_run(run: str, given: Collection[str]) -> dict[str, Any]:
     Raises:
         HardnegError: no finished run.
     """
-    stored = read_manifest(run)["options"]
+    stored = FinishedRun.open(run).options
     replaced = THRESHOLDS if set(given) & set(THRESHOLDS) else ()
     return {
         name: value

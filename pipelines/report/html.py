@@ -9,6 +9,7 @@ from typing import Any
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.finished import REPORT
+from hardneg.pipelines.options.stored import config_of
 from hardneg.pipelines.report import plots as report_plots
 from hardneg.pipelines.report.page import (
     Overlap,
@@ -24,7 +25,7 @@ from hardneg.pipelines.report.page import (
     steps_of,
     triplets_of,
 )
-from hardneg.pipelines.report.report import Report, config_of, read_judge
+from hardneg.pipelines.report.report import Report
 from hardneg.pipelines.report.tables import (
     GROUP_TITLES,
     KIND_TITLES,
@@ -36,8 +37,7 @@ from hardneg.pipelines.report.tables import (
 )
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.files import first_line as first_line_of
-from hardneg.transforms.judge.calibrated_judge import Denoising
-from hardneg.transforms.output.finished_run import read_manifest
+from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.reports.funnel import Step
 from hardneg.transforms.reports.highlights import Highlights, highlights
 from hardneg.transforms.reports.tallies import GROUPS, Histogram
@@ -56,10 +56,10 @@ def write_report(found: Report) -> str:
     Raises:
         HardnegError: it can't be written, or the run lacks what it needs.
     """
-    manifest = read_manifest(found.run)
-    config = config_of(found.run, manifest)
-    seen = highlights(found.run, config.sources, config.relabel_suspected)
-    data = page(found, manifest, read_judge(found.run), seen).encode("utf-8", "replace")
+    run = FinishedRun.open(found.run)
+    config = config_of(run)
+    seen = highlights(run, config.sources, config.relabel_suspected)
+    data = page(found, run, seen).encode("utf-8", "replace")
     path = storage.join(found.run, REPORT)
     try:
         storage.write_file(path, lambda sink: sink.write(data))
@@ -68,13 +68,12 @@ def write_report(found: Report) -> str:
     return path
 
 
-def page(found: Report, manifest: dict[str, Any], judge: Denoising, seen: Highlights) -> str:
+def page(found: Report, run: FinishedRun, seen: Highlights) -> str:
     """Return a run's page.
 
     Args:
         found: its report.
-        manifest: its manifest.
-        judge: its judge.
+        run: the run itself.
         seen: its highlights.
     """
     from jinja2 import Environment, StrictUndefined
@@ -84,12 +83,12 @@ def page(found: Report, manifest: dict[str, Any], judge: Denoising, seen: Highli
     environment.filters["whole_options"] = _whole_options
     template = environment.from_string(Path(__file__).with_name(_TEMPLATE).read_text(encoding="utf-8"))
     steps, overlap = steps_of(found, seen), overlap_of(seen)
-    config = config_of(found.run, manifest)
+    manifest, config = run.manifest, config_of(run)
     return template.render(
         name=found.run.rstrip("/").rsplit("/", 1)[-1],
         first_line=first_line(found),
         status=status_of(found.promised),
-        ran_on=ran_on(manifest, config, judge),
+        ran_on=ran_on(manifest, config, run.judge),
         queries_line=queries_line(found, manifest),
         funnel=_funnel_plot(steps),
         drops=drop_groups(steps),

@@ -10,14 +10,12 @@ import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.mine import MineConfig
-from hardneg.pipelines.report.report import config_of, read_judge
+from hardneg.pipelines.options.stored import config_of
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.calibrated_judge import Denoising
-from hardneg.transforms.output.finished_run import read_batches, read_manifest, read_shard, shards
-from hardneg.transforms.output.reread import numbered, shard_count
-
-_ID_COLUMNS = {"queries": "query_id", "passages": "passage_id"}
+from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.output.run_tables import read_shard
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,13 @@ def why(run: str, query: str, passage: str) -> list[Why]:
     Raises:
         HardnegError: no finished run, or a query or passage that is not in it.
     """
-    manifest = read_manifest(run)
-    config, denoising = config_of(run, manifest), read_judge(run)
-    queries, passages = _found(run, "queries", query), _found(run, "passages", passage)
+    finished = FinishedRun.open(run)
+    finished.require("candidates", ("query_id", "passage_id", "verdict", "reason"))
+    config, denoising = config_of(finished), finished.judge
+    queries, passages = _found(finished, "queries", query), _found(finished, "passages", passage)
     answers = []
     for query_id, query_text in queries:
-        own = _candidates(run, query_id)
+        own = _candidates(finished, query_id)
         rows = {row["passage_id"]: row for row in own.to_pylist()} if own else {}
         positives = sorted(
             row["judge_score"]
@@ -69,23 +68,21 @@ def why(run: str, query: str, passage: str) -> list[Why]:
     return [each for each in answers if each.row] or answers[:1]
 
 
-def _found(run: str, kind: str, given: str) -> list[tuple[str, str]]:
+def _found(run: FinishedRun, kind: str, given: str) -> list[tuple[str, str]]:
     """Return (id, text) of a query or passage by its id or else, all of them, by the exact text."""
-    column = _ID_COLUMNS[kind]
     by_text: list[tuple[str, str]] = []
-    for path in shards(run, kind):
-        for batch in read_batches(path, [column, "text"]):
-            for name in (column, "text"):
-                same = batch.filter(pc.equal(batch.column(name), given))
-                pairs = list(zip(same.column(0).to_pylist(), same.column(1).to_pylist(), strict=True))
-                if pairs and name == column:
-                    return pairs
-                by_text += pairs
+    for batch in run.batches(kind):
+        for column in range(2):
+            same = batch.filter(pc.equal(batch.column(column), given))
+            pairs = list(zip(same.column(0).to_pylist(), same.column(1).to_pylist(), strict=True))
+            if pairs and column == 0:
+                return pairs
+            by_text += pairs
     if not by_text:
         what = "query" if kind == "queries" else "passage"
         aside = "" if kind == "queries" else " (it has those that a retriever found for some query, and the positives)"
         raise HardnegError(
-            f"{run} has no {what} whose id or exact text is {_short(given)!r} in {kind}/{aside}: copy the id from "
+            f"{run.path} has no {what} whose id or exact text is {_short(given)!r} in {kind}/{aside}: copy the id from "
             "candidates/, or the text from triplets/."
         )
     return sorted(by_text)
@@ -95,13 +92,10 @@ def _short(text: str, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def _candidates(run: str, query_id: str) -> pa.Table | None:
+def _candidates(run: FinishedRun, query_id: str) -> pa.Table | None:
     """Return a query's candidates: they are all in one shard."""
-    path = numbered(run, "candidates").get(cut_digest(query_id) % shard_count(run))
+    path = run.shards("candidates").get(cut_digest(query_id) % run.parts)
     if path is None:
         return None
     table = read_shard(path)
-    lacking = [name for name in ("query_id", "passage_id", "verdict", "reason") if name not in table.column_names]
-    if lacking:
-        raise HardnegError(f"{path} has no column {lacking[0]}: the run is damaged, or of another version; mine again.")
     return table.filter(pc.equal(table["query_id"], query_id))

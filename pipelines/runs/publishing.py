@@ -17,7 +17,7 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.progress import read_progress
 from hardneg.transforms.export.exporting import FORMATS
 from hardneg.transforms.judge.calibrated_judge import Denoising
-from hardneg.transforms.output.finished_run import TABLES
+from hardneg.transforms.output.finished_run import RUN_TABLES
 from hardneg.transforms.output.manifest import (
     CARD,
     JUDGE,
@@ -35,7 +35,7 @@ def clear(output: str) -> None:
     The manifest goes first, so that what is left does not look finished; other files are not ours to delete.
     """
     if not storage.is_local(output):
-        for pattern in (MANIFEST, CARD, JUDGE, REPORT, *(f"{table}/**" for table in (*TABLES, *FORMATS))):
+        for pattern in (MANIFEST, CARD, JUDGE, REPORT, *(f"{table}/**" for table in (*RUN_TABLES, *FORMATS))):
             storage.delete_files(storage.join(output, pattern))
 
 

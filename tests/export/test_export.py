@@ -25,7 +25,7 @@ from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.options.finished import ExportOptions
 from hardneg.transforms.export.choice import Asked, choose_pairs
 from hardneg.transforms.export.exporting import FIXED, FORMATS, json_lines, shard_bytes
-from hardneg.transforms.output.shards import APART, layout
+from hardneg.transforms.output.layout import APART, layout
 
 
 @settings(max_examples=8, deadline=None)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.filters.screen import Policy
-from hardneg.transforms.output.shards import TRIPLET_KEYS, TRIPLETS
+from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
 
 
 @pytest.fixture

@@ -15,18 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.transforms.core.text import cut_digest, text_digest
-from hardneg.transforms.output.shards import (
-    APART,
-    ROW_GROUP,
-    TRIPLET_KEYS,
-    TRIPLETS,
-    arrange,
-    lay_out_triplets,
-    parquet_bytes,
-    shard_name,
-    spread,
-    write_shard,
-)
+from hardneg.transforms.output.layout import APART, TRIPLET_KEYS, TRIPLETS, arrange, lay_out_triplets, spread
+from hardneg.transforms.output.shards import ROW_GROUP, parquet_bytes, shard_name, write_shard
 
 
 def naive_spread(keys: np.ndarray, apart: int) -> tuple[list[int], int]:

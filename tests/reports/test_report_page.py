@@ -32,6 +32,7 @@ from hardneg.pipelines.report.report import Report, report
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import Target
+from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.reports.funnel import funnel
 from hardneg.transforms.reports.highlights import Highlights, highlights
 from hardneg.transforms.reports.tallies import GROUPS
@@ -121,7 +122,7 @@ def page(found: Report) -> str:
 
 @pytest.fixture(scope="module")
 def seen(wild: tuple[Path, Rows]) -> Highlights:
-    return highlights(str(wild[0]), SOURCES)
+    return highlights(FinishedRun.open(str(wild[0])), SOURCES)
 
 
 def test_texts_of_a_run_are_no_markup(page: str) -> None:
@@ -205,7 +206,7 @@ def test_equal_scores_stand_in_the_order_of_their_ids(tmp_path: Path) -> None:
     run, stored = write(tmp_path / "run", rows, Target("cross-encoder"), max_sigmoid=0.9)
     tied = [row for row in stored if row["verdict"] == "positive" and row["reason"] is None]
     expected = sorted((row["query_id"], row["passage_id"]) for row in tied)[:20]
-    shown = highlights(str(run), SOURCES).positives
+    shown = highlights(FinishedRun.open(str(run)), SOURCES).positives
     assert [(row["query_id"], row["passage_id"]) for row in shown] == expected
 
 
@@ -289,7 +290,9 @@ def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
     assert f"{done.manifest['counts']['mined']:,} negatives mined for 5 queries" in written
     mined = [row["difficulty"] for row in done.rows("candidates") if row["selected"] is not None]
     bars = Counter(min(int(value * 20), 19) for value in mined)
-    assert highlights(str(done.folder), SOURCES).difficulty.tolist() == [bars[place] for place in range(20)]
+    assert highlights(FinishedRun.open(str(done.folder)), SOURCES).difficulty.tolist() == [
+        bars[place] for place in range(20)
+    ]
     assert mined
     assert command(["report", str(done.folder)]) == 0
     assert f"All of it as a page: {done.folder / 'report.html'}" in capsys.readouterr().out

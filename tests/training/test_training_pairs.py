@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import normalise, text_digest
 from hardneg.transforms.judge.seen_pairs import pair_digests, read_digests, seen, write_digests
+from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.training.judge_training import _Rounds
 from hardneg.transforms.training.scored_pairs import read_scored_pairs
 from hardneg.transforms.training.training_pairs import PAIRS, RERANKED, pairs_of_run, pairs_of_tables
@@ -44,8 +45,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _opened(run: Path) -> FinishedRun:
+    return FinishedRun(str(run), {"options": {}, "counts": {}})
+
+
 def test_held_out_queries_are_in_no_pair(run: Path) -> None:
-    data = pairs_of_run(str(run), ROUNDS, NEGATIVES, HELD_OUT, unrelated=False)
+    data = pairs_of_run(_opened(run), ROUNDS, NEGATIVES, HELD_OUT, unrelated=False)
     learned = {normalise(query) for table in data.rounds for query in table["query"].to_pylist()}
     held_out = {normalise(each.query) for each in data.held_out}
     assert not learned & held_out
@@ -58,7 +63,7 @@ def test_held_out_queries_are_in_no_pair(run: Path) -> None:
 
 def _ranks(run: Path, rounds: int, unrelated: bool) -> list[dict[str, list[int]]]:
     """Return each round's ranks of negatives, by query."""
-    data = pairs_of_run(str(run), rounds, NEGATIVES, HELD_OUT, unrelated)
+    data = pairs_of_run(_opened(run), rounds, NEGATIVES, HELD_OUT, unrelated)
     assert [table.schema for table in data.rounds] == [PAIRS] * rounds
     found: list[dict[str, list[int]]] = []
     for table in data.rounds:
@@ -97,7 +102,7 @@ def test_too_few_mined_negatives_are_filled_up(run: Path) -> None:
 
 def test_too_few_queries_is_said(run: Path) -> None:
     with pytest.raises(HardnegError, match="too few to learn from and to hold 50 out"):
-        pairs_of_run(str(run), ROUNDS, NEGATIVES, 50, unrelated=False)
+        pairs_of_run(_opened(run), ROUNDS, NEGATIVES, 50, unrelated=False)
 
 
 @given(

@@ -15,7 +15,8 @@ from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, p
 from hardneg.transforms.filters.known import Verdict
 from hardneg.transforms.inputs.input_files import InputFile, place
 from hardneg.transforms.inputs.judgements import Judgements, read_text_keys
-from hardneg.transforms.output.finished_run import canonical, read_manifest, read_shard, shards, text_keys_by_id
+from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.output.run_tables import read_shard
 
 _NONE = np.zeros(0, dtype=np.uint64)
 
@@ -47,12 +48,7 @@ def known_positives(judged: Judgements, queries: KeyMap, passages: KeyMap) -> Kn
     return Known(pair_keys(query_texts[both], passage_texts[both]), pair_keys(judged.query_ids, judged.passage_ids))
 
 
-def read_run_positives(run: str) -> tuple[KeyMap, KeyMap]:
-    """Return the text's key of each id in a run's ``queries/``, and in its ``passages/``."""
-    return text_keys_by_id(run, "queries", "query_id"), text_keys_by_id(run, "passages", "passage_id")
-
-
-def check_run(run: str, expected: int | None) -> list[Finding]:
+def check_run(run: FinishedRun, expected: int | None) -> list[Finding]:
     """Find what is wrong in the tables beside a run's triplets.
 
     Ids that stand twice in ``queries/`` or ``passages/``, pairs that stand twice in ``candidates/``, scores there that
@@ -61,11 +57,11 @@ def check_run(run: str, expected: int | None) -> list[Finding]:
     duplicates, scores = Finding("duplicate_ids", 0), Finding(NOT_FINITE, 0)
     without = Finding("too_few_negatives", 0)
     for kind, column in (("queries", "query_id"), ("passages", "passage_id")):
-        for path in shards(run, kind):
+        for path in run.shards(kind).values():
             ids = read_shard(path, [column])[column]
             again = np.flatnonzero(occurrence(id_keys(ids)) > 0)
             _add(duplicates, len(again), [f"{path}: {column} {ids[row]} stands twice" for row in again[:EXAMPLES]])
-    for path in shards(run, "candidates"):
+    for path in run.shards("candidates").values():
         table = read_shard(path)
         ids = pair_keys(id_keys(table["query_id"]), id_keys(table["passage_id"]))
         again = np.flatnonzero(occurrence(ids) > 0)
@@ -104,21 +100,20 @@ def _without_negatives(candidates: pa.Table) -> list[str]:
     return with_positive.filter(pc.invert(has)).to_pylist()
 
 
-def triplets_of_run(run: str) -> Callable[[Keys], Ints]:
+def triplets_of_run(run: FinishedRun) -> Callable[[Keys], Ints]:
     """Return a function that says how many triplets with a key a run's ``candidates/`` account for.
 
     Two queries of equal text with one positive, or two positives of equal text, make equal triplets: the data set
     repeats itself because the input did. The key is that of ``auditing.duplicate_negatives``.
     """
-    queries, passages = read_run_positives(run)
-    relabelled = bool(read_manifest(run)["options"].get("relabel_suspected"))
+    queries, passages = run.text_keys("queries"), run.text_keys("passages")
+    relabelled = bool(run.options.get("relabel_suspected"))
     kinds = [Verdict.POSITIVE, *([Verdict.SUSPECTED_POSITIVE] if relabelled else [])]
 
     def count(wanted: Keys) -> Ints:
         keys = np.unique(wanted)
         counts = np.zeros(len(keys), dtype=np.int64)
-        for path in shards(run, "candidates"):
-            shard = read_shard(path, ["query_id", "passage_id", "verdict", "selected"])
+        for shard in run.tables("candidates", ["query_id", "passage_id", "verdict", "selected"]):
             made = _triplet_keys(shard, kinds, queries, passages)
             made = made[np.isin(made, keys)]
             np.add.at(counts, np.searchsorted(keys, made), 1)
@@ -130,7 +125,7 @@ def triplets_of_run(run: str) -> Callable[[Keys], Ints]:
 def _triplet_keys(candidates: pa.Table, kinds: Sequence[Verdict], queries: KeyMap, passages: KeyMap) -> Keys:
     """Return the key of each triplet, positives (of these verdicts) x mined of each query."""
     ids = id_keys(candidates["query_id"])
-    texts = canonical(id_keys(candidates["passage_id"]), passages)
+    texts = passages.canonical(id_keys(candidates["passage_id"]))
     of_kinds = pc.is_in(candidates["verdict"], value_set=pa.array([str(kind) for kind in kinds]))
     positives = np.flatnonzero(of_kinds.to_numpy())
     positives = positives[np.argsort(ids[positives], kind="stable")]
@@ -140,4 +135,4 @@ def _triplet_keys(candidates: pa.Table, kinds: Sequence[Verdict], queries: KeyMa
     negative = np.repeat(mined, counts)
     positive = positives[np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(len(negative))]
     one_each = set_keys(np.arange(len(positive) + 1, dtype=np.int64), texts[positive])
-    return pair_keys(pair_keys(canonical(ids[negative], queries), one_each), texts[negative])
+    return pair_keys(pair_keys(queries.canonical(ids[negative]), one_each), texts[negative])

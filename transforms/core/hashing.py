@@ -112,6 +112,10 @@ class KeyMap:
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[place] == keys, self.values[place], default)
 
+    def canonical(self, ids: Keys) -> Keys:
+        """Return for each id's key the key of its text, so that equal texts are one; its own if it has none."""
+        return self.get(ids, ids)
+
 
 def file_sha256(path: Path) -> str:
     """Return the hex SHA-256 of a file, computed once for as long as it does not change."""

@@ -14,14 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.core.hashing import Keys, id_keys
 from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import cut_digest, text_digest
-from hardneg.transforms.corpus.segments import TEXTS, folder, write_table
 from hardneg.transforms.corpus.texts import texts_from_segments
 from hardneg.transforms.filters.verdicts import Reason, Verdict
-from hardneg.transforms.output.finished_run import read_batches
-from hardneg.transforms.output.reread import numbered, place_candidates
+from hardneg.transforms.output.run_segments import place_candidates
 
 Ints = npt.NDArray[np.int64]
 COLUMNS = ("query_id", "passage_id", "logit", "verdict", "reason", "selected")
@@ -92,31 +89,6 @@ def choose_pairs(candidates: pa.Table, asked: Asked) -> Pairs:
     )
 
 
-def store_texts(run: str, work: str, wanted: Keys) -> list[int]:
-    """Copy the passages that an export refers to where they are found one by one; return the segments' numbers.
-
-    One segment for each shard of ``passages/``, which is read in pieces; a segment is mapped, not loaded.
-
-    Args:
-        run: the run's folder.
-        work: a local folder.
-        wanted: keys of the passages' ids, sorted.
-    """
-    built = []
-    for number, path in sorted(numbered(run, "passages").items()):
-        parts = []
-        for batch in read_batches(path, ["passage_id", "text"]):
-            kept = pa.Table.from_batches([batch]).filter(pa.array(np.isin(id_keys(batch.column(0)), wanted)))
-            parts += [kept] if len(kept) else []
-        if not parts:
-            continue
-        table = pa.concat_tables(parts).sort_by("passage_id")
-        digests = pa.array([text_digest(text) for text in table["text"].to_pylist()], DIGEST)
-        write_table(f"{folder(work, number)}/{TEXTS}", table.append_column("text_digest", digests))
-        built.append(number)
-    return built
-
-
 @dataclass(frozen=True)
 class Chosen:
     """The queries of a shard, their positives and their mined negatives, with texts.
@@ -146,9 +118,9 @@ def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built:
     Args:
         pairs: as in ``Pairs``, of one shard.
         queries: the same shard of ``queries/``: query_id, text.
-        work: where ``store_texts`` wrote.
+        work: where the run's passages are stored as segments.
         parts: shards of the run's tables.
-        built: what ``store_texts`` returned.
+        built: numbers of those segments.
 
     Raises:
         HardnegError: a text is not there.

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hardneg.transforms.export.choice import Chosen, Ints
-from hardneg.transforms.output.shards import layout
+from hardneg.transforms.output.layout import layout
 
 _ORDER = ("round", "query_digest", "query_id", "positive_id")
 

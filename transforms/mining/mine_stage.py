@@ -28,7 +28,7 @@ from hardneg.transforms.mining.pair_scores import StoredLogits
 from hardneg.transforms.models.files import ModelSpec, find_model
 from hardneg.transforms.models.loaded import hold, use_threads
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
-from hardneg.transforms.output.shards import TRIPLET_KEYS, TRIPLETS
+from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
 
 
 @dataclass

@@ -17,7 +17,6 @@ from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, p
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.judgements import Judgements
 from hardneg.transforms.judge.leak_rate import clopper_pearson
-from hardneg.transforms.output.finished_run import canonical
 
 Floats = npt.NDArray[np.float64]
 _Mask = npt.NDArray[np.bool_]
@@ -124,31 +123,31 @@ class Relevance:
 
     def __init__(self, judgements: Judgements, queries: KeyMap, passages: KeyMap) -> None:
         self._queries, self._passages = queries, passages
-        owners = canonical(judgements.query_ids, queries)
-        texts = canonical(judgements.passage_ids, passages)
+        owners = queries.canonical(judgements.query_ids)
+        texts = passages.canonical(judgements.passage_ids)
         self._pairs, first = np.unique(pair_keys(owners, texts), return_index=True)
         self._owners, self._counts = np.unique(owners[first], return_counts=True)
         self._ids = pair_keys(judgements.query_ids, judgements.passage_ids)
-        self._judged = canonical(judgements.judged_queries, queries)
+        self._judged = queries.canonical(judgements.judged_queries)
 
     def of_pairs(self, query_ids: Keys, passage_ids: Keys) -> tuple[_Mask, _Mask]:
         """Return which pairs are relevant, and which of those only by their texts."""
-        texts = pair_keys(canonical(query_ids, self._queries), self.passages(passage_ids))
+        texts = pair_keys(self._queries.canonical(query_ids), self.passages(passage_ids))
         relevant = np.isin(texts, self._pairs)
         return relevant, relevant & ~np.isin(pair_keys(query_ids, passage_ids), self._ids)
 
     def passages(self, passage_ids: Keys) -> Keys:
         """Return keys that are equal where the texts are."""
-        return canonical(passage_ids, self._passages)
+        return self._passages.canonical(passage_ids)
 
     def count(self, query_ids: Keys) -> Floats:
         """Return how many different relevant passages each query has, shape (n,)."""
         counts = KeyMap(self._owners, self._counts.astype(np.uint64))
-        return counts.get(canonical(query_ids, self._queries)).astype(np.float64)
+        return counts.get(self._queries.canonical(query_ids)).astype(np.float64)
 
     def judged(self, query_ids: Keys) -> _Mask:
         """Return which queries have a judgement."""
-        return np.isin(canonical(query_ids, self._queries), self._judged)
+        return np.isin(self._queries.canonical(query_ids), self._judged)
 
 
 def sum_queries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,7 @@ from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.filters.verdicts import Reason, Verdict
-from hardneg.transforms.output.finished_run import read_shard, texts_of
-from hardneg.transforms.output.reread import numbered
+from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.reports.funnel import Kind
 
 SUSPICIOUS = 20  # positives and negatives to show
@@ -54,11 +53,11 @@ class Highlights:
     passages: dict[str, str]
 
 
-def highlights(run: str, sources: Sequence[Source], relabelled: bool = False) -> Highlights:
+def highlights(run: FinishedRun, sources: Sequence[Source], relabelled: bool = False) -> Highlights:
     """Look through a run's ``candidates/``, one shard at a time.
 
     Args:
-        run: the run's folder.
+        run: the run.
         sources: the retrievers.
         relabelled: whether suspected positives are positives of the triplets.
     """
@@ -68,8 +67,7 @@ def highlights(run: str, sources: Sequence[Source], relabelled: bool = False) ->
     positives: list[Row] = []
     negatives: list[Row] = []
     drawn: list[tuple[int, Row, Row]] = []
-    for _, path in sorted(numbered(run, "candidates").items()):
-        table = _read(path, sources)
+    for table in _tables(run, sources):
         kinds += kinds_of(table)
         overlap += overlap_of(table, sources)
         difficulty += difficulty_of(table)
@@ -79,20 +77,21 @@ def highlights(run: str, sources: Sequence[Source], relabelled: bool = False) ->
     triplets = [(positive, negative) for _, positive, negative in drawn]
     shown = [*positives, *negatives, *(row for pair in triplets for row in pair)]
     texts = {
-        kind: texts_of(run, kind, name, sorted({row[name] for row in shown}))
+        kind: run.texts(kind, sorted({row[name] for row in shown}))
         for kind, name in (("queries", "query_id"), ("passages", "passage_id"))
     }
     return Highlights(kinds, overlap, difficulty, positives, negatives, triplets, texts["queries"], texts["passages"])
 
 
-def _read(path: str, sources: Sequence[Source]) -> pa.Table:
-    """Return a shard with the columns that are looked at; one of an older run has no difficulty."""
+def _tables(run: FinishedRun, sources: Sequence[Source]) -> Iterator[pa.Table]:
+    """Yield the shards with the columns that are looked at; those of an older run have no difficulty."""
     similarity = first_similarity(sources)
     names = ["query_id", "passage_id", "judge_score", "logit", similarity, "fused_rank", "verdict", "reason"]
-    table = read_shard(path, [*names, "selected", "difficulty", *(source.rank for source in sources)])
-    if "difficulty" not in table.column_names:
-        table = table.append_column("difficulty", pa.nulls(len(table), pa.float32()))
-    return table.rename_columns(["similarity" if name == similarity else name for name in table.column_names])
+    wanted = [*names, "selected", "difficulty", *(source.rank for source in sources)]
+    for table in run.tables("candidates", wanted):
+        if "difficulty" not in table.column_names:
+            table = table.append_column("difficulty", pa.nulls(len(table), pa.float32()))
+        yield table.rename_columns(["similarity" if name == similarity else name for name in table.column_names])
 
 
 def kinds_of(table: pa.Table) -> Counter[Kind]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import cut_digest, normalise, text_digest
 from hardneg.transforms.filters.verdicts import Verdict
-from hardneg.transforms.output.finished_run import read_batches, read_shard, shards
+from hardneg.transforms.output.finished_run import FinishedRun
 
 PAIRS = pa.schema([("query", pa.string()), ("passage", pa.string()), ("score", pa.float32())])
 RERANKED = 10  # passages of a held-out query that are re-ranked, beside its positives
@@ -61,7 +61,7 @@ class _Found:
     candidates: list[tuple[int, str]] = field(default_factory=list)
 
 
-def pairs_of_run(run: str, rounds: int, negatives: int, held_out: int, unrelated: bool) -> TrainingData:
+def pairs_of_run(run: FinishedRun, rounds: int, negatives: int, held_out: int, unrelated: bool) -> TrainingData:
     """Return the training data that a mined run gives.
 
     Each round's negatives are mined, and harder than those of the round before; where a query has too few, passages
@@ -77,8 +77,8 @@ def pairs_of_run(run: str, rounds: int, negatives: int, held_out: int, unrelated
     Raises:
         HardnegError: the run has too few queries.
     """
-    queries = _texts(run, "queries", "query_id")
-    passages = _texts(run, "passages", "passage_id")
+    queries = _texts(run, "queries")
+    passages = _texts(run, "passages")
     found = {query: each for query, each in _found(run) if each.positives}
     # Queries of equal text are held out together, or not at all.
     digests = {query: cut_digest(normalise(queries[query])) for query in found}
@@ -103,18 +103,16 @@ def pairs_of_run(run: str, rounds: int, negatives: int, held_out: int, unrelated
     return TrainingData(tables, [_held_out(queries[query], found[query], passages) for query in sorted(judged)], True)
 
 
-def _texts(run: str, kind: str, id_column: str) -> dict[str, str]:
+def _texts(run: FinishedRun, kind: str) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for path in shards(run, kind):
-        for batch in read_batches(path, [id_column, "text"]):
-            texts.update(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
+    for batch in run.batches(kind):
+        texts.update(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
     return texts
 
 
-def _found(run: str) -> Iterator[tuple[str, _Found]]:
+def _found(run: FinishedRun) -> Iterator[tuple[str, _Found]]:
     """Yield (query id, what was found); all candidates of a query are in one shard."""
-    for path in shards(run, "candidates"):
-        table = read_shard(path, ["query_id", "passage_id", "fused_rank", "verdict"])
+    for table in run.tables("candidates", ["query_id", "passage_id", "fused_rank", "verdict"]):
         found: dict[str, _Found] = {}
         for query, passage, rank, verdict in zip(*(column.to_pylist() for column in table.columns), strict=True):
             each = found.setdefault(query, _Found())
