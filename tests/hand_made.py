@@ -16,7 +16,7 @@ from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_table
 from hardneg.transforms.filters.screen import Policy
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.judge import single_signal_judge
 from hardneg.transforms.mining.mine_stage import Mined, mine_block
 
@@ -24,7 +24,7 @@ SOURCES = [Source("bm25", "bm25"), Source("dense", "dense"), Source("run", "r")]
 LAZY = Policy(max_sigmoid=0.1, negatives=2, order="similarity")
 FULL = replace(LAZY, score_all=True)
 # No threshold of the judge's own; half of the known positives score above 1.5.
-LOGIT = Denoising("cross-encoder", single_signal_judge("logit", "logit"), positive_median=1.5)
+LOGIT = CalibratedJudge("cross-encoder", single_signal_judge("logit", "logit"), positive_median=1.5)
 
 
 class Case:
@@ -95,7 +95,7 @@ class Case:
         return Block(queries, pa.Table.from_pylist(rows, schema), BLOCK_TEXTS.empty_table())
 
     def mine(
-        self, policy: Policy, names: Sequence[str] | None = None, denoising: Denoising = LOGIT, **more: Any
+        self, policy: Policy, names: Sequence[str] | None = None, denoising: CalibratedJudge = LOGIT, **more: Any
     ) -> Mined:
         self.calls = []
         block = self.block(names or list(self.queries))

@@ -13,7 +13,7 @@ from finished_run import candidate, write_run
 from hardneg.pipelines.options.finished import ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core.source import Source
-from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
 from hardneg.transforms.judge.sample import SAMPLE, SampleScores, calibrate, score_sample
 
 Rows = list[dict[str, Any]]
@@ -89,11 +89,11 @@ def scored_by(rows: Rows, judge: JudgeName) -> SampleScores:
     return score_sample(*sample_of(rows), SOURCES, POLICY, judge)
 
 
-def denoising_of(rows: Rows, target: Target) -> Denoising:
+def denoising_of(rows: Rows, target: Target) -> CalibratedJudge:
     return calibrate(scored_by(rows, target.judge), POLICY, target)
 
 
-def judged(rows: Rows, denoising: Denoising) -> Rows:
+def judged(rows: Rows, denoising: CalibratedJudge) -> Rows:
     """Return the rows with made-up verdicts; the report counts what it finds."""
     threshold = denoising.threshold or 0.0
     mined: Counter[str] = Counter()
@@ -114,7 +114,7 @@ def judged(rows: Rows, denoising: Denoising) -> Rows:
     return done
 
 
-def write(folder: Path, rows: Rows, denoising: Denoising, shards: int = 3, **options: Any) -> Path:
+def write(folder: Path, rows: Rows, denoising: CalibratedJudge, shards: int = 3, **options: Any) -> Path:
     """Write a finished run of these rows."""
     config = MineConfig(output="out", negatives=NEGATIVES, **options)
     queries = {row["query_id"]: f"question {row['query_id']}" for row in rows}

@@ -17,7 +17,8 @@ import time
 
 import numpy as np
 
-from hardneg.transforms.judge.false_negative_rate import Estimate, choose, count, extract
+from hardneg.transforms.judge.counts import count
+from hardneg.transforms.judge.false_negative_rate import Estimate, choose, extract
 
 QUERIES, CANDIDATES, NEGATIVES, TARGET, RELEVANT = 3000, 50, 5, 0.05, 0.03
 ORDER_SEPARATION, JUDGE_SEPARATION = 3.0, 2.5  # in standard deviations

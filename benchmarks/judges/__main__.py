@@ -23,7 +23,8 @@ from benchmarks.promise.rows import SIMILARITY, Mask, Rows, read_rows
 from benchmarks.withheld import NAMES, Collection, keys, read_collection
 from hardneg.transforms.core.hashing import Keys, pair_keys
 from hardneg.transforms.filters.order import select
-from hardneg.transforms.judge.false_negative_rate import count, edges, extract
+from hardneg.transforms.judge.counts import count, edges
+from hardneg.transforms.judge.false_negative_rate import extract
 from hardneg.transforms.judge.judge import cross_fit, fold_of
 
 NEGATIVES = 5

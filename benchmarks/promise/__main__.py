@@ -40,7 +40,8 @@ from benchmarks.promise.rows import (
 from benchmarks.withheld import NAMES, Collection, read_collection
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, count, extract
+from hardneg.transforms.judge.counts import count
+from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, extract
 from hardneg.transforms.judge.gamma import estimate_gamma
 from hardneg.transforms.judge.judge import apply_judge, cross_fit, fit_judge
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold

@@ -24,7 +24,7 @@ from hardneg.transforms.corpus.query_blocks import share_positives
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
-from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
 from hardneg.transforms.judge.sample import FALLBACK_POSITIVES
 from hardneg.transforms.mining.calibrate_stage import make_judge, sample_block
 from hardneg.transforms.mining.judge_block import Judged, Score, judge_block
@@ -78,7 +78,7 @@ def mine_at_rate(found: Found, request: Request, rate: float, judge: JudgeName, 
     return Mined(documents, scores, positive_scores, skipped, candidates, note)
 
 
-def _mine(found: Found, alive: BoolArray, job: Job, target: Target) -> tuple[IntArray, Denoising]:
+def _mine(found: Found, alive: BoolArray, job: Job, target: Target) -> tuple[IntArray, CalibratedJudge]:
     """Return each query's negatives in the order in which they were tried, -1 behind the last, and the judge."""
     queries = _queries(found.pairs)
     sampled = _sample(queries, SAMPLE if target.judge != "bi-encoder" and not found.scored else FREE_SAMPLE)

@@ -19,11 +19,11 @@ from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.runner import pipeline_options, run_graph
 from hardneg.pipelines.runs.work_folder import release, working
 from hardneg.transforms.core import storage
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.manifest import JUDGE
 
 
-def calibrate(config: MineConfig, beam_args: Sequence[str]) -> Denoising:
+def calibrate(config: MineConfig, beam_args: Sequence[str]) -> CalibratedJudge:
     """Calibrate on the sample of a collection, or of a finished run, and write the file ``config.output``.
 
     Raises:
@@ -46,7 +46,7 @@ def calibrate(config: MineConfig, beam_args: Sequence[str]) -> Denoising:
         text = storage.read_file(storage.join(plan.work, JUDGE)).decode("utf-8")
     storage.write_file(config.output, lambda sink: sink.write(text.encode()))
     release(plan)
-    return Denoising.from_json(text)
+    return CalibratedJudge.from_json(text)
 
 
 def _build(pipeline: beam.Pipeline, plan: Plan) -> None:

@@ -25,7 +25,7 @@ from hardneg.transforms.export.exporting import FIXED
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, read_holdout
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.planning import plan_inputs
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
@@ -124,11 +124,11 @@ def _further_files(config: MineConfig) -> dict[tuple[str, str], list[str]]:
     return further
 
 
-def _read_judge(path: str, config: MineConfig) -> Denoising:
+def _read_judge(path: str, config: MineConfig) -> CalibratedJudge:
     with explaining(path):
         data = storage.read_file(path)
     try:
-        denoising = Denoising.from_json(data.decode("utf-8"), f"--judge-file {path}")
+        denoising = CalibratedJudge.from_json(data.decode("utf-8"), f"--judge-file {path}")
     except UnicodeDecodeError:
         raise HardnegError(f"--judge-file {path} is no judge.json: give the file of a calibration.") from None
     if unknown := sorted(set(denoising.judge.signals) - set(signals_of(config.sources))):

@@ -14,7 +14,7 @@ from hardneg.pipelines.report.reason_texts import NOTHING_PROMISED, STATUSES, me
 from hardneg.pipelines.report.report import Report
 from hardneg.pipelines.report.tables import number, share
 from hardneg.transforms.filters.verdicts import Verdict
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.reports.funnel import Step, funnel
 from hardneg.transforms.reports.highlights import OVERLAP_GROUPS, Highlights, Row
 
@@ -57,7 +57,7 @@ def first_line(found: Report) -> str:
     return f"{what}; {denoising_text(found.promised) or STATUSES[NOTHING_PROMISED] + '.'}"
 
 
-def ran_on(manifest: dict[str, Any], config: MineConfig, denoising: Denoising) -> list[tuple[str, list[str]]]:
+def ran_on(manifest: dict[str, Any], config: MineConfig, denoising: CalibratedJudge) -> list[tuple[str, list[str]]]:
     """Return what ran on what: (heading, lines)."""
     counts, models = manifest["counts"], manifest.get("models", {})
     retrievers = [

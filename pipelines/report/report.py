@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from hardneg.pipelines.options.finished import ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.stored import config_of
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.reports.reporting import Asked, Kept, Outcome, Sample, outcomes, without_thresholds
 from hardneg.transforms.reports.run_sample import SampleTaking, count_and_sample
@@ -118,7 +118,7 @@ def _count(column: pa.ChunkedArray) -> int:
     return int(pc.sum(column).as_py() or 0)
 
 
-def _histograms(whole: Tally, config: MineConfig, denoising: Denoising) -> list[Histogram]:
+def _histograms(whole: Tally, config: MineConfig, denoising: CalibratedJudge) -> list[Histogram]:
     """Return the judge's scores and the logits, each with the run's threshold; once where they are the same."""
     given = [each for each in (config.max_sigmoid, denoising.max_sigmoid) if each is not None and each < 1]
     limits = [math.log(each / (1 - each)) for each in given]
@@ -137,7 +137,7 @@ def _of_source(whole: Tally, name: str) -> dict[str, Any]:
     return {**found, "similarity_of_mined": whole.number(f"similarity {name}") / mined if mined else None}
 
 
-def _notes(run: FinishedRun, config: MineConfig, denoising: Denoising, sample: Sample) -> list[str]:
+def _notes(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sample: Sample) -> list[str]:
     """Return what a reader of the report should know."""
     said = []
     if sample.missing:
@@ -162,7 +162,7 @@ def _notes(run: FinishedRun, config: MineConfig, denoising: Denoising, sample: S
     return said
 
 
-def _missing_note(run: FinishedRun, config: MineConfig, denoising: Denoising, sample: Sample) -> str:
+def _missing_note(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sample: Sample) -> str:
     """Say what of the sample is not scored, what that means, and how it is scored."""
     why = "the run was mined with --judge-file" if config.judge_file else "the run was mined without a target"
     if denoising.judge_name == "bi-encoder":

@@ -13,7 +13,7 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.stored import config_of
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.filters.verdicts import Verdict
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.run_tables import read_shard
 
@@ -38,7 +38,7 @@ class Why:
     row: dict[str, Any] | None
     positives: list[float]
     config: MineConfig
-    denoising: Denoising
+    denoising: CalibratedJudge
 
 
 def why(run: str, query: str, passage: str) -> list[Why]:

@@ -8,7 +8,7 @@ from typing import Any
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.inputs.input_files import InputFile
-from hardneg.transforms.judge.calibrated_judge import Denoising, conditions_of
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, conditions_of
 from hardneg.transforms.mining.mine_stage import Job
 
 _SEGMENT_BYTES = 64 << 20
@@ -38,7 +38,7 @@ class Plan:
     threads: int | None
     further: dict[tuple[str, str], list[str]]
     holdout: Holdout = NOTHING_HELD_OUT
-    denoising: Denoising | None = None
+    denoising: CalibratedJudge | None = None
     stored: dict[str, Any] = field(default_factory=dict)
 
     @property

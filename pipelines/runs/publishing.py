@@ -16,7 +16,7 @@ from hardneg.pipelines.runs.work_folder import SUMMARY, release
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.progress import read_progress
 from hardneg.transforms.export.exporting import FORMATS
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import RUN_TABLES
 from hardneg.transforms.output.manifest import (
     CARD,
@@ -50,7 +50,7 @@ def publish(plan: Plan, wall_seconds: float) -> dict[str, Any]:
         _copy_rejected(config.from_run, plan.result)
     judge = json.dumps(summary.pop("judge"), indent=1, ensure_ascii=False) + "\n"
     storage.write_file(storage.join(plan.result, JUDGE), lambda sink: sink.write(judge.encode()))
-    summary["denoising"] = Denoising.from_json(judge).manifest_entry()
+    summary["denoising"] = CalibratedJudge.from_json(judge).manifest_entry()
     manifest = make_manifest(config.model_dump(), inputs, summary, read_progress(plan.work), wall_seconds)
     write_card(plan.result, manifest)
     write_manifest(plan.result, manifest)

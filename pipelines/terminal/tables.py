@@ -7,7 +7,7 @@ from rich.text import Text
 
 from hardneg.pipelines.commands.audit import AuditReport
 from hardneg.pipelines.commands.evaluate import Evaluation
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.reports.evaluation import Figure
 
 FIGURE_TITLES = {
@@ -35,7 +35,7 @@ def fault_table(report: AuditReport) -> Table:
     return table
 
 
-def judge_table(denoising: Denoising) -> Table:
+def judge_table(denoising: CalibratedJudge) -> Table:
     """Return what a judge is made of: each signal, how well it separates positives from candidates, its share."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("signal")

@@ -10,16 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.judge.false_negative_rate import (
-    Counts,
-    choose,
-    copy_weights,
-    count,
-    edges,
-    empty_counts,
-    extract,
-    merge,
-)
+from hardneg.transforms.judge.counts import copy_weights, count, edges
+from hardneg.transforms.judge.false_negative_rate import choose, extract
 
 EDGES = edges("standardised")
 
@@ -49,7 +41,7 @@ def samples(draw):
 
 @given(samples(), st.integers(0, 8))
 @settings(max_examples=150, deadline=None)
-def test_merged_parts_in_any_order_equal_the_whole(sample, cut):
+def test_the_counts_of_parts_add_up_to_those_of_the_whole(sample, cut):
     queries, negatives, order = sample
     ids = [f"query {i}" for i in range(len(queries))]
     whole = counted(queries, negatives, ids, copies=7)
@@ -57,10 +49,9 @@ def test_merged_parts_in_any_order_equal_the_whole(sample, cut):
         counted([queries[i] for i in part], negatives, [ids[i] for i in part], copies=7)
         for part in (order[:cut], order[cut:])
     ]
-    merged = merge([empty_counts(negatives, copies=7), *reversed(parts)])
     for name in "ARCV":
-        assert np.array_equal(getattr(whole, name), getattr(merged, name))
-        assert getattr(merged, name).dtype == np.int32
+        assert np.array_equal(getattr(whole, name), sum(getattr(part, name) for part in parts))
+        assert getattr(whole, name).dtype == np.int32
 
 
 def test_shape_and_totals():
@@ -113,20 +104,6 @@ def test_edges_compare_alike_in_float32_and_float64():
 def test_count_refuses_rows_it_cannot_count(query, score, negatives, message):
     with pytest.raises(ValueError, match=message):
         count(["a", "b"], query, score, [False] * len(query), negatives)
-
-
-def test_counts_on_different_terms_do_not_add():
-    with pytest.raises(ValueError, match=r"'standardised', 2.*'standardised', 3"):
-        merge([empty_counts(2), empty_counts(3)])
-    with pytest.raises(ValueError, match="no counts"):
-        merge([])
-
-
-def test_overflow_is_an_error_not_a_wrap():
-    big = np.full((1, 513), 2**30, dtype=np.int32)
-    part = Counts(big, big, big, big, "standardised", 1)
-    with pytest.raises(ValueError, match="fewer queries"):
-        merge([part, part, part])
 
 
 # ---------------------------------------------------------------- extraction and choice
@@ -249,11 +226,11 @@ def test_thresholds_with_too_many_empty_copies_are_unusable():
 
 
 def test_no_queries_at_all():
-    choice = choose(extract(empty_counts(5)), 0.05)
+    choice = choose(extract(counted([], 5)), 0.05)
     assert choice.status == "unsupported"
     assert choice.positives == 0
     with pytest.raises(HardnegError, match="between 0 and 1"):
-        choose(extract(empty_counts(5)), 5)
+        choose(extract(counted([], 5)), 5)
 
 
 def draw_world(rng, queries=400, candidates=30, relevant_share=0.03):

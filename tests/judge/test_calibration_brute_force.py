@@ -7,7 +7,8 @@ import math
 import numpy as np
 from scipy.stats import chi2
 
-from hardneg.transforms.judge.false_negative_rate import choose, copy_weights, count, edges, extract
+from hardneg.transforms.judge.counts import copy_weights, count, edges
+from hardneg.transforms.judge.false_negative_rate import choose, extract
 
 EDGES = edges("standardised")
 

@@ -1,4 +1,4 @@
-"""The leak rate's guarantee and the audit's bounds."""
+"""The leak rate's guarantee, and the bound on a rate among marked pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.judge.leak_rate import audit_size, clopper_pearson, leak_rate_threshold
+from hardneg.transforms.judge.leak_rate import clopper_pearson, leak_rate_threshold
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3])
@@ -51,13 +51,3 @@ def test_clopper_pearson():
     assert clopper_pearson(4, 4) == clopper_pearson(0, 0) == 1
     with pytest.raises(ValueError, match="5 relevant of 4"):
         clopper_pearson(5, 4)
-
-
-def test_audit_sizes_of_the_method_page():
-    assert audit_size(0.05, 0.0) == 59
-    assert audit_size(0.05, 0.02) == 311
-    # The page says 154, which does; 153 is the first size that does.
-    assert audit_size(0.05, 0.01) == 153
-    assert clopper_pearson(3, 154) <= 0.05
-    with pytest.raises(HardnegError, match="must be lower"):
-        audit_size(0.05, 0.05)

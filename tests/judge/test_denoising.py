@@ -17,7 +17,7 @@ from hardneg.errors import HardnegError
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
-from hardneg.transforms.judge.calibrated_judge import Denoising, Target, conditions_of, difficulty
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, difficulty
 from hardneg.transforms.judge.false_negative_rate import choose, extract
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
 from hardneg.transforms.judge.sample import SAMPLE, SampleScores, calibrate, score_sample
@@ -184,7 +184,7 @@ def test_the_artefact_comes_back_bit_for_bit() -> None:
     table = sample(40)
     models = {"dense": json.dumps({"model": "m", "files": "f", "max_length": 9, "prompts": {}, "fingerprint": "x"})}
     made = make_judge([table], [queries_of(table)], 0, DENSE, PLAIN, COMBINED, 9, models)
-    again = Denoising.from_json(made.to_json())
+    again = CalibratedJudge.from_json(made.to_json())
     assert again == made
     assert again.to_json() == made.to_json()
     assert again.judge.fingerprint == made.judge.fingerprint
@@ -193,9 +193,9 @@ def test_the_artefact_comes_back_bit_for_bit() -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "hardneg": "x", "judge": {}}'])
 def test_no_artefact(text: str) -> None:
     with pytest.raises(HardnegError, match=r"^it\.json is no judge\.json|^the judge has version"):
-        Denoising.from_json(text, "it.json")
+        CalibratedJudge.from_json(text, "it.json")
     with pytest.raises(HardnegError, match="of another version of hardneg"):
-        Denoising.from_json('{"format": 99}', "it.json")
+        CalibratedJudge.from_json('{"format": 99}', "it.json")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_an_artefact_that_was_edited_badly(change: dict[str, Any]) -> None:
     table = sample(40)
     good = make_judge([table], [queries_of(table)], 0, DENSE, PLAIN, COMBINED, 9, {}).to_json()
     with pytest.raises(HardnegError, match=r"^it\.json is no judge\.json|^the judge's description is damaged"):
-        Denoising.from_json(json.dumps({**json.loads(good), **change}), "it.json")
+        CalibratedJudge.from_json(json.dumps({**json.loads(good), **change}), "it.json")
 
 
 def test_a_judge_is_refused_where_its_threshold_says_nothing() -> None:
@@ -254,7 +254,7 @@ def test_a_known_positive_is_counted_as_mined_where_it_would_be(seed: int, negat
     mined_at = np.cumsum(counts.V[0])
     for edge in (150, 250, 262, 300):
         threshold = float(np.float32(np.linspace(-20, 20, 512)[edge]))
-        judge = Denoising("cross-encoder", made.judge, threshold=threshold)
+        judge = CalibratedJudge("cross-encoder", made.judge, threshold=threshold)
         expected = 0
         for name, query in queries.items():
             for positive in query["grades"]:

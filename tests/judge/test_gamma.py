@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardneg.transforms.judge.false_negative_rate import count, extract
+from hardneg.transforms.judge.counts import count
+from hardneg.transforms.judge.false_negative_rate import extract
 from hardneg.transforms.judge.gamma import MIN_QUERIES, GammaEstimate, estimate_gamma
 
 

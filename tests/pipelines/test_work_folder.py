@@ -18,7 +18,7 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.publishing import publish
 from hardneg.pipelines.runs.work_folder import SUMMARY, notes, working
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.judge import single_signal_judge
 
 
@@ -36,7 +36,7 @@ def fill(plan: Plan, rows: int = 3) -> None:
         "counts": {"queries": 2, "mined": 3, "pairs_scored": 8, "pairs_cut": 2},
         "shards": [{"name": f"triplets/{shard.name}", "rows": rows, "sha256": "00", "close": 1}],
         "models": {"dense": {"model": "bundled", "fingerprint": "ff"}},
-        "judge": json.loads(Denoising("cross-encoder", single_signal_judge("logit", "logit")).to_json()),
+        "judge": json.loads(CalibratedJudge("cross-encoder", single_signal_judge("logit", "logit")).to_json()),
     }
     (Path(plan.work) / SUMMARY).write_text(json.dumps(summary))
 

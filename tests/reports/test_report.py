@@ -31,8 +31,9 @@ from hardneg.pipelines.report.report import Report, report
 from hardneg.pipelines.report.tables import bar_line
 from hardneg.transforms.core.arrays import sigmoid
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.judge.calibrated_judge import Denoising, Target
-from hardneg.transforms.judge.false_negative_rate import edges, extract
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target
+from hardneg.transforms.judge.counts import edges
+from hardneg.transforms.judge.false_negative_rate import extract
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
 from hardneg.transforms.judge.sample import calibrate
 from hardneg.transforms.reports.reporting import Outcome, rates_at
@@ -338,7 +339,7 @@ def test_what_was_held_out_stays_out_without_the_evaluation_set(rows: Rows, tmp_
 def test_a_mined_run_is_reported_as_its_judge_says(animals: Path, mine: Callable[..., Run]) -> None:
     done = mine(input=str(animals), target_false_negative_rate=0.2, k=10)
     found = report(str(done.folder), ReportOptions())
-    judge = Denoising.from_json((done.folder / "judge.json").read_text(encoding="utf-8"))
+    judge = CalibratedJudge.from_json((done.folder / "judge.json").read_text(encoding="utf-8"))
     one = outcome(found, "false_negative_rate", 0.2)
     assert one.kept is not None
     assert (one.threshold, one.status, one.reason) == (judge.threshold, judge.status, judge.reason)

@@ -17,7 +17,7 @@ from hardneg.pipelines.report import why as why_module
 from hardneg.pipelines.report.why import Why, why
 from hardneg.pipelines.report.why_table import why_rows
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.judge.calibrated_judge import Denoising, Target
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target
 from hardneg.transforms.judge.judge import single_signal_judge
 
 THRESHOLD = 1.25
@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = MineConfig(output="out", negatives=NEGATIVES, relative_margin=0.05, max_sigmoid=0.3, k=50)
     folder = tmp_path_factory.mktemp("why") / "run"
     write_run(folder, QUERIES, PASSAGES, rows(), NEGATIVES, 3, options=config.model_dump())
-    judge = Denoising("cross-encoder", single_signal_judge("logit", "logit"), threshold=THRESHOLD)
+    judge = CalibratedJudge("cross-encoder", single_signal_judge("logit", "logit"), threshold=THRESHOLD)
     (folder / "judge.json").write_text(judge.to_json(), encoding="utf-8")
     return folder
 

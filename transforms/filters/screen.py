@@ -30,7 +30,7 @@ SameGroup = Literal["allow", "forbid", "suspect"]
 class Policy:
     """Which candidates may be negatives, in which order they are tried, and how many a query gets.
 
-    The judge's threshold is not here: it comes from calibration (``denoising.Denoising``).
+    The judge's threshold is not here: it comes from calibration (``denoising.CalibratedJudge``).
 
     Attributes:
         negatives: N, asked of each query.

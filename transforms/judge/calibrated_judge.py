@@ -50,7 +50,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Denoising:
+class CalibratedJudge:
     """A judge, its threshold, and what is known of them; ``judge.json``.
 
     Attributes:
@@ -97,7 +97,7 @@ class Denoising:
         return json.dumps({"format": _FORMAT, "hardneg": __version__, **data}, indent=1, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str, name: str = "judge.json") -> Denoising:
+    def from_json(cls, text: str, name: str = "judge.json") -> CalibratedJudge:
         """Read the artefact.
 
         Raises:
@@ -151,9 +151,9 @@ def _refuse(constant: str) -> float:
 
 
 @lru_cache
-def _checked_types() -> TypeAdapter[Denoising]:
+def _checked_types() -> TypeAdapter[CalibratedJudge]:
     """Return what holds each field of the artefact to its type: people edit files under version control."""
-    return TypeAdapter(Denoising)
+    return TypeAdapter(CalibratedJudge)
 
 
 def model_identity(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def difficulty(gaps: FloatArray, quantiles: Sequence[float]) -> FloatArray:
     Args:
         gaps: float64 (n,); similarity of the query's lowest positive less that of the negative; infinite without
             a positive, for which NaN is returned.
-        quantiles: ``Denoising.gap_quantiles``.
+        quantiles: ``CalibratedJudge.gap_quantiles``.
     """
     if not len(quantiles):
         return np.full(len(gaps), np.nan)

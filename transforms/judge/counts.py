@@ -1,7 +1,7 @@
 """The four counts that the false-negative rate is estimated from: known positives run through the whole rule.
 
 Counting is exact integer arithmetic, additive over queries and free of order, so it may be done in any
-bundles. What the counts say is in ``calibration.py``; the method is described in
+bundles. What the counts say is in ``false_negative_rate.py``; the method is described in
 ``docs/false_negative_rate.md``.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -140,32 +140,6 @@ def count(
         weights = copy_weights(ids, copies).T.astype(np.float64)
         totals += np.stack([np.rint(weights @ each).astype(np.int64) for each in histograms])
     return _narrow(totals, scale, negatives)
-
-
-def merge(parts: Iterable[Counts]) -> Counts:
-    """Add the counts of disjoint sets of queries; any grouping and order gives the same result.
-
-    Raises:
-        ValueError: no part, or parts that were counted on different scales, N or numbers of copies.
-    """
-    several = list(parts)
-    if not several:
-        raise ValueError("no counts to merge; start from empty_counts()")
-    first = several[0]
-    for other in several[1:]:
-        ours = (first.scale, first.negatives, first.A.shape)
-        theirs = (other.scale, other.negatives, other.A.shape)
-        if ours != theirs:
-            raise ValueError(f"counts of (scale, N, shape) {ours} and {theirs} cannot be added")
-    totals = np.zeros((4, *first.A.shape), dtype=np.int64)
-    for part in several:
-        totals += np.stack([part.A, part.R, part.C, part.V])
-    return _narrow(totals, first.scale, first.negatives)
-
-
-def empty_counts(negatives: int, *, scale: Scale = "standardised", copies: int = COPIES) -> Counts:
-    """Return the counts of no queries: what merging starts from."""
-    return _narrow(np.zeros((4, copies, EDGES + 1), dtype=np.int64), scale, negatives)
 
 
 def _narrow(totals: IntArray, scale: Scale, negatives: int) -> Counts:

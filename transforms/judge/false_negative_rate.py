@@ -16,37 +16,7 @@ from scipy.stats import chi2
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.arrays import BoolArray, FloatArray
-from hardneg.transforms.judge.counts import (
-    COPIES,
-    EDGES,
-    Counts,
-    Scale,
-    copy_weights,
-    count,
-    edges,
-    empty_counts,
-    merge,
-)
-from hardneg.transforms.judge.leak_rate import audit_size, clopper_pearson, leak_rate_threshold
-
-__all__ = [
-    "COPIES",
-    "EDGES",
-    "Choice",
-    "Counts",
-    "Estimate",
-    "Scale",
-    "audit_size",
-    "choose",
-    "clopper_pearson",
-    "copy_weights",
-    "count",
-    "edges",
-    "empty_counts",
-    "extract",
-    "leak_rate_threshold",
-    "merge",
-]
+from hardneg.transforms.judge.counts import EDGES, Counts, edges
 
 DEFAULT_GAMMA = 1.25
 MIN_POSITIVES = 20  # in the tail that tells how many relevant candidates there are

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
 
-# As for the tail in calibration.py. Queries and not positives: those of one query resemble each other, and
+# As for the tail in false_negative_rate.py. Queries and not positives: those of one query resemble each other, and
 # one broad query's 20 weak positives would set gamma for all.
 MIN_QUERIES = 20
 

@@ -1,4 +1,4 @@
-"""Bounds that need no model of the scores: the leak rate by ranks, an audit by binomial tails."""
+"""Bounds that need no model of the scores: the leak rate by ranks, a rate among marked pairs by binomial tails."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.stats import beta
 
 from hardneg.errors import HardnegError
-
-_LARGEST_AUDIT = 1_000_000
 
 
 def leak_rate_threshold(positive_scores: npt.ArrayLike, alpha: float) -> float:
@@ -60,46 +58,3 @@ def clopper_pearson(relevant: int, marked: int, confidence: float = 0.95) -> flo
     if relevant == marked:
         return 1.0
     return float(beta.ppf(confidence, relevant + 1, marked - relevant))
-
-
-def audit_size(target: float, true_rate: float, power: float = 0.9, confidence: float = 0.95) -> int:
-    """Return the smallest number of pairs to mark that certifies ``target`` with probability ``power``.
-
-    Certified means that ``clopper_pearson`` of what was found is at most ``target``.
-
-    Args:
-        target: the false-negative rate to certify.
-        true_rate: the rate that is the truth, below the target; 0 gives the size that suffices if none is
-            found.
-        power: the probability of success.
-        confidence: of the bound.
-
-    Raises:
-        HardnegError: rates out of order, or no size up to a million would do.
-    """
-    if not 0 <= true_rate < target < 1:
-        raise HardnegError(f"an audit cannot certify {target} where the true rate is {true_rate}: it must be lower")
-    allowed = 0  # so many relevant may be found
-    marked = 1
-    while marked <= _LARGEST_AUDIT:
-        marked = _fewest_marked(allowed, target, confidence, at_least=marked)
-        if binom.cdf(allowed, marked, true_rate) >= power:
-            return marked
-        allowed += 1
-    raise HardnegError(
-        f"no audit of up to {_LARGEST_AUDIT:,} pairs certifies {target} where the true rate is {true_rate}"
-    )
-
-
-def _fewest_marked(relevant: int, target: float, confidence: float, at_least: int) -> int:
-    """Return the fewest marked pairs of which so many relevant still certify the target."""
-    low, high = at_least - 1, at_least
-    while clopper_pearson(min(relevant, high), high, confidence) > target:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if clopper_pearson(min(relevant, middle), middle, confidence) > target:
-            low = middle
-        else:
-            high = middle
-    return high

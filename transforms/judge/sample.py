@@ -20,9 +20,9 @@ from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray, sigm
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order
 from hardneg.transforms.filters.screen import Policy, failing
-from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
-from hardneg.transforms.judge.counts import SCORE_RANGE
-from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, Counts, choose, count, extract
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
+from hardneg.transforms.judge.counts import SCORE_RANGE, Counts, count
+from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, extract
 from hardneg.transforms.judge.gamma import estimate_gamma
 from hardneg.transforms.judge.judge import Judge, apply_judge, cross_fit, fit_judge, single_signal_judge
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
@@ -143,7 +143,7 @@ def _clipped(values: FloatArray, judge: Judge) -> npt.NDArray[np.float32]:
     return np.clip(values, low, high).astype(np.float32)
 
 
-def calibrate(scored: SampleScores, policy: Policy, target: Target) -> Denoising:
+def calibrate(scored: SampleScores, policy: Policy, target: Target) -> CalibratedJudge:
     """Choose the threshold for a target.
 
     Where a false-negative rate cannot be supported, a leak rate of ``FALLBACK_LEAK_RATE`` stands in, or, with fewer
@@ -186,7 +186,7 @@ def calibrate(scored: SampleScores, policy: Policy, target: Target) -> Denoising
     if leak:
         thresholds.append(leak["threshold"])
     threshold = min(thresholds) if thresholds else None
-    return Denoising(
+    return CalibratedJudge(
         judge_name=target.judge,
         judge=scored.judge,
         threshold=threshold,

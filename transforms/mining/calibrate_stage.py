@@ -17,7 +17,7 @@ from hardneg.transforms.core.arrays import BoolArray
 from hardneg.transforms.core.block import Block
 from hardneg.transforms.filters.order import selection_score
 from hardneg.transforms.filters.screen import Policy, Standing, stand
-from hardneg.transforms.judge.calibrated_judge import Denoising, Target, conditions_of, model_identity
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, model_identity
 from hardneg.transforms.judge.sample import SAMPLE, calibrate, score_sample, signals_of
 from hardneg.transforms.judge.seen_pairs import mark_seen, marked_seen
 from hardneg.transforms.mining.judge_block import PairScores, pair_scores
@@ -186,7 +186,7 @@ def make_judge(
     k: int,
     models: dict[str, str],
     seen: int = 0,
-) -> Denoising:
+) -> CalibratedJudge:
     """Calibrate on the parts of a sample; ``seen``: known positives left out because the judge learned from them.
 
     Raises:
@@ -220,5 +220,5 @@ def make_judge(
 def check_judge(judge: str, conditions: dict[str, Any], name: str, models: list[tuple[str, str]]) -> str:
     """Pass a judge on that was given, if it was made for this selection and these models."""
     described = {source: model_identity(json.loads(description)) for source, description in models}
-    Denoising.from_json(judge, name).check(conditions, described, name)
+    CalibratedJudge.from_json(judge, name).check(conditions, described, name)
     return judge

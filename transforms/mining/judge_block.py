@@ -16,7 +16,7 @@ from hardneg.transforms.filters.order import select, selection_order, selection_
 from hardneg.transforms.filters.screen import Policy, Standing, below_lowest_positive, failing, stand
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
-from hardneg.transforms.judge.calibrated_judge import Denoising, difficulty
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, difficulty
 from hardneg.transforms.judge.judge import cheap_scores, complete_scores
 
 Score = Callable[[Sequence[str], Sequence[str]], tuple[np.ndarray, np.ndarray]]
@@ -97,7 +97,7 @@ def judge_block(
     block: Block,
     sources: Sequence[Source],
     policy: Policy,
-    denoising: Denoising,
+    denoising: CalibratedJudge,
     texts_of: TextsOf,
     score: Score | None,
     in_sample: BoolArray | None = None,
@@ -142,7 +142,7 @@ def judge_block(
     )
 
 
-def effective(policy: Policy, denoising: Denoising) -> Policy:
+def effective(policy: Policy, denoising: CalibratedJudge) -> Policy:
     """Return the policy with the sigmoid threshold that calibration fell back on, if it did."""
     if denoising.max_sigmoid is None:
         return policy
@@ -159,7 +159,7 @@ class _Judging:
         pairs: PairScores,
         sources: Sequence[Source],
         policy: Policy,
-        denoising: Denoising,
+        denoising: CalibratedJudge,
     ) -> None:
         self._standing, self._pairs, self._policy, self._denoising = standing, pairs, policy, denoising
         self._judge = denoising.judge

@@ -21,7 +21,7 @@ from hardneg.transforms.corpus.texts import needed_rows, texts_from_segments, te
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.seen_pairs import NO_DIGESTS, SEEN, Digests, mark_seen, marked_seen, read_digests
 from hardneg.transforms.mining.judge_block import Judged, Score, judge_block
 from hardneg.transforms.mining.pair_scores import StoredLogits
@@ -45,7 +45,7 @@ def mine_block(
     block: Block,
     sources: Sequence[Source],
     policy: Policy,
-    denoising: Denoising,
+    denoising: CalibratedJudge,
     texts_of: TextsOf,
     score: Score | None,
     in_sample: BoolArray | None = None,
@@ -303,7 +303,7 @@ class _MineBlock(beam.DoFn):
             mark_seen(block, job.training),
             job.sources,
             job.policy,
-            Denoising.from_json(judge),
+            CalibratedJudge.from_json(judge),
             job.texts_of(block),
             job.score,
             in_sample(block.queries, cutoff),

@@ -23,7 +23,7 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import KeyMap, id_keys, text_keys
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.judgements import files_in
-from hardneg.transforms.judge.calibrated_judge import Denoising
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.manifest import JUDGE, MANIFEST
 from hardneg.transforms.output.run_tables import columns_of, read_batches, read_shard
 
@@ -82,7 +82,7 @@ class FinishedRun:
         return self.manifest.get("models", {})
 
     @cached_property
-    def judge(self) -> Denoising:
+    def judge(self) -> CalibratedJudge:
         """The judge that decided.
 
         Raises:
@@ -98,7 +98,7 @@ class FinishedRun:
             )
         with explaining(file):
             data = storage.read_file(file)
-        return Denoising.from_json(data.decode("utf-8", "replace"), file)
+        return CalibratedJudge.from_json(data.decode("utf-8", "replace"), file)
 
     def shards(self, kind: str) -> dict[int, str]:
         """Return the files of one of ``RUN_TABLES`` by the number of their shard, ascending; empty without rows.

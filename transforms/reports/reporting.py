@@ -17,8 +17,9 @@ from hardneg.transforms.core.arrays import BoolArray, FloatArray, sigmoid
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order
 from hardneg.transforms.filters.screen import Policy, failing
-from hardneg.transforms.judge.calibrated_judge import Denoising, JudgeName, Target
-from hardneg.transforms.judge.false_negative_rate import MIN_POSITIVES, count, edges, extract
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
+from hardneg.transforms.judge.counts import count, edges
+from hardneg.transforms.judge.false_negative_rate import MIN_POSITIVES, extract
 from hardneg.transforms.judge.judge import Judge, cheap_scores, complete_scores, single_signal_judge
 from hardneg.transforms.judge.sample import SampleScores, calibrate, estimated_gamma, score_sample
 
@@ -145,7 +146,7 @@ def without_thresholds(policy: Policy) -> Policy:
 
 
 def outcomes(
-    sample: Sample, sources: Sequence[Source], policy: Policy, denoising: Denoising, asked: Asked
+    sample: Sample, sources: Sequence[Source], policy: Policy, denoising: CalibratedJudge, asked: Asked
 ) -> list[Outcome]:
     """Return what each target and threshold would keep of a sample.
 

@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.verdicts import Verdict
-from hardneg.transforms.judge.counts import EDGES, Scale, bins
-from hardneg.transforms.judge.false_negative_rate import edges
+from hardneg.transforms.judge.counts import EDGES, Scale, bins, edges
 from hardneg.transforms.reports.reporting import Kept
 
 BARS = 20
