@@ -14,9 +14,9 @@ def save_tokenizer(folder: Path) -> None:
     AutoTokenizer.from_pretrained(find_model(ModelSpec("bi-encoder", "bundled"))).save_pretrained(folder)
 
 
-def save_tiny(folder: Path, outputs: int = 1, head: bool = True) -> Path:
+def save_tiny(folder: Path, outputs: int = 1, head: bool = True, seed: int = 0) -> Path:
     """Save a random BERT of one narrow layer; ``head``: with a classifier of ``outputs`` outputs."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = BertConfig(
         hidden_size=16,
         num_hidden_layers=1,

@@ -13,7 +13,8 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.transforms.core import storage
-from hardneg.transforms.mining.pair_scores import forget
+from hardneg.transforms.mining.pair_scores import evict_logits
+from hardneg.transforms.models.loaded import run_in_this_process
 from hardneg.transforms.output.manifest import JUDGE, MANIFEST
 
 SUMMARY = "summary.json"
@@ -44,11 +45,17 @@ def working(plan: Plan) -> Iterator[None]:
     taken = Path(output).exists() if storage.is_local(output) else storage.exists(storage.join(output, MANIFEST))
     if taken and not plan.config.overwrite:
         raise HardnegError(f"--output {output}: it exists; choose another folder, or pass --overwrite to replace it.")
-    forget(work)
-    if not storage.is_local(work):
-        yield
-        return
-    folder = Path(work)
+    with run_in_this_process():
+        evict_logits(work)
+        if storage.is_local(work):
+            with _locked(output, Path(work)):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _locked(output: str, folder: Path) -> Iterator[None]:
     _refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +63,7 @@ def working(plan: Plan) -> Iterator[None]:
             Path(output).parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
     except OSError as error:
-        raise HardnegError(f"--output {output}: {work} cannot be written ({error.strerror}).") from None
+        raise HardnegError(f"--output {output}: {folder} cannot be written ({error.strerror}).") from None
     try:
         for stale in _STALE:
             path = folder / stale

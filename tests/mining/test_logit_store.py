@@ -17,7 +17,7 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.progress import read_progress
 from hardneg.transforms.mining import pair_scores as logits_module
 from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
-from hardneg.transforms.mining.pair_scores import StoredLogits, forget
+from hardneg.transforms.mining.pair_scores import StoredLogits, evict_logits
 from hardneg.transforms.models.files import ModelSpec
 
 FINGERPRINT = "f" * 64
@@ -29,7 +29,7 @@ def work(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     FILES.clear()
     folder = str(tmp_path / "work [1]*") if request.param == "disk" else "bucket://store/work"
     yield folder
-    forget(folder)
+    evict_logits(folder)
     FILES.clear()
 
 
@@ -164,7 +164,7 @@ def test_a_pair_is_scored_once(model: FakeModel, work: str) -> None:
         np.testing.assert_array_equal(logits, EXPECTED)
         assert cut.tolist() == [query == "q7" for query in QUERIES]
         assert len(model.asked) == expected_asked
-    forget(work)
+    evict_logits(work)
     np.testing.assert_array_equal(StoredLogits(work, SPEC)(QUERIES[::-1], PASSAGES[::-1])[0], EXPECTED[::-1])
     assert len(model.asked) == 10
     StoredLogits(work, SPEC)(["q1", "new"], ["p1", "p1"])
@@ -178,7 +178,7 @@ def test_what_was_scored_before_an_error_is_kept(model: FakeModel, work: str, er
     with pytest.raises(error, match="in the middle"):
         StoredLogits(work, SPEC)(QUERIES, PASSAGES)
     assert len(model.asked) == 6
-    forget(work)
+    evict_logits(work)
     model.fails_at = None
     np.testing.assert_array_equal(StoredLogits(work, SPEC)(QUERIES, PASSAGES)[0], EXPECTED)
     assert len(model.asked) == len(set(model.asked)) == 10
@@ -222,7 +222,7 @@ def test_forgetting_is_of_one_work_folder(model: FakeModel, tmp_path: Path) -> N
     assert len(model.asked) == 20
     for path in tmp_path.rglob("*.npy"):
         path.unlink()
-    forget(str(tmp_path / "one"))
+    evict_logits(str(tmp_path / "one"))
     StoredLogits(str(tmp_path / "two"), SPEC)(QUERIES, PASSAGES)
     assert len(model.asked) == 20
     StoredLogits(str(tmp_path / "one"), SPEC)(QUERIES, PASSAGES)

@@ -18,7 +18,7 @@ from rerank_server import KEY, RerankServer, answer, digest_score, refuse, say, 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core.arrays import sigmoid
-from hardneg.transforms.mining.pair_scores import StoredLogits, forget
+from hardneg.transforms.mining.pair_scores import StoredLogits, evict_logits
 from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.served.cross_encoder import Backoff, RemoteCrossEncoder, RemoteSpec
 from hardneg.transforms.models.served.forms import LARGEST_LOGIT, BadAnswerError, form_of, logits_in
@@ -296,7 +296,7 @@ def test_a_stored_pair_is_not_asked_again(server: RerankServer, tmp_path: Path) 
         StoredLogits(work, asking)(QUERIES, PASSAGES)
     assert len(server.asked) == 6
     for _ in range(2):
-        forget(work)
+        evict_logits(work)
         logits, cut = StoredLogits(work, asking)(QUERIES * 2, PASSAGES * 2)
         assert logits.tobytes() == EXPECTED.tobytes() * 2
         assert not cut.any()
@@ -312,7 +312,7 @@ def test_one_failed_request_loses_no_other(server: RerankServer, tmp_path: Path,
     server.faults = [None] * place + [say("broken")]
     with pytest.raises(HardnegError, match="is not JSON"):
         StoredLogits(work, spec(server))(QUERIES, PASSAGES)
-    forget(work)
+    evict_logits(work)
     assert StoredLogits(work, spec(server))(QUERIES, PASSAGES)[0].tobytes() == EXPECTED.tobytes()
     assert len(server.asked) == len(set(server.asked)) == 11
 

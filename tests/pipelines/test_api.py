@@ -17,7 +17,10 @@ from tiny_models import save_tiny
 
 import hardneg
 from hardneg.errors import HardnegError
+from hardneg.transforms.models.bi_encoder import BiEncoder
+from hardneg.transforms.models.cross_encoder import CrossEncoder
 from hardneg.transforms.models.files import ModelSpec, find_model
+from hardneg.transforms.models.loaded import cache_size
 
 COLUMNS = {
     "anchor": [f"What does the {animal} eat in {place}?" for animal in ANIMALS for place in PLACES],
@@ -152,3 +155,36 @@ def test_an_audit_of_a_live_table_finds_what_is_wrong() -> None:
     report = hardneg.audit(rows)
     assert not report.clean
     assert [fault.count for fault in report.faults] == [1]
+
+
+def test_a_model_saved_again_at_its_path_is_another_model(tmp_path: Path) -> None:
+    """In one process: logits, fingerprints and digests of training pairs are those of the new files."""
+    spec = ModelSpec("cross-encoder", str(tmp_path / "cross"), dtype="float32")
+
+    def mined(seed: int) -> tuple[str, list[float]]:
+        save_tiny(tmp_path / "bi", head=False, seed=seed)
+        save_tiny(tmp_path / "cross", seed=seed)
+        run = hardneg.mine(
+            pairs=COLUMNS, bi_encoder=str(tmp_path / "bi"), cross_encoder=spec.model, progress=False, **OPTIONS
+        )
+        scored = CrossEncoder(spec)
+        rows = [row for row in run.candidates(texts=True).to_pylist() if row["logit"] is not None]
+        logits, _ = scored.score([row["query"] for row in rows], [row["passage"] for row in rows])
+        assert [row["logit"] for row in rows] == logits.tolist()
+        assert run.manifest["models"]["cross_encoder"]["fingerprint"] == scored.fingerprint
+        return scored.fingerprint, logits.tolist()
+
+    first, second = mined(0), mined(1)
+    assert first[0] != second[0]
+    assert set(first[1]).isdisjoint(second[1])
+
+
+def test_live_models_are_let_go_at_the_end_of_a_run(models: dict[str, str]) -> None:
+    from sentence_transformers import CrossEncoder as LiveCrossEncoder
+
+    hardneg.mine(
+        pairs=COLUMNS, cross_encoder=LiveCrossEncoder(models["cross_encoder"], device="cpu"), progress=False, **OPTIONS
+    )
+    gc.collect()
+    assert cache_size() == 0
+    assert not [each for each in gc.get_objects() if isinstance(each, (BiEncoder, CrossEncoder))]

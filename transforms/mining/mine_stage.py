@@ -25,8 +25,8 @@ from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.seen_pairs import NO_DIGESTS, SEEN, Digests, mark_seen, marked_seen, read_digests
 from hardneg.transforms.mining.judge_block import Judged, Score, judge_block
 from hardneg.transforms.mining.pair_scores import StoredLogits
-from hardneg.transforms.models.files import ModelSpec, find_model
-from hardneg.transforms.models.loaded import hold, use_threads
+from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.loaded import from_files, use_threads
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
 from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
 
@@ -260,7 +260,7 @@ class Job:
         spec = self.spec
         if not isinstance(spec, ModelSpec):
             return None if spec is None else NO_DIGESTS
-        return hold(("training", spec), lambda: read_digests(find_model(spec)))
+        return from_files(spec, read_digests, "training pairs")
 
 
 def in_sample(queries: pa.Table, cutoff: int) -> BoolArray:

@@ -12,7 +12,7 @@ from hardneg.transforms.core.progress import record, timed
 from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
 from hardneg.transforms.models.cross_encoder import Part
 from hardneg.transforms.models.files import ModelSpec
-from hardneg.transforms.models.loaded import Reranker, cross_encoder, drop, hold
+from hardneg.transforms.models.loaded import Reranker, cached, cross_encoder, evict
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
 
 STAGE = "score"
@@ -72,12 +72,12 @@ class StoredLogits:
 
 def logit_store(work: str, fingerprint: str) -> LogitStore:
     """Return the process's store of a work folder's logits, read when first asked for."""
-    return hold((STAGE, work, fingerprint), lambda: LogitStore(work, fingerprint))
+    return cached((STAGE, work, fingerprint), lambda: LogitStore(work, fingerprint))
 
 
-def forget(work: str) -> None:
-    """Forget what this process has of a work folder's logits: the folder is another run's now."""
-    drop(STAGE, work)
+def evict_logits(work: str) -> None:
+    """Let go of what this process has of a work folder's logits: the folder is another run's now."""
+    evict(STAGE, work)
 
 
 def _store(store: LogitStore, finished: list[Part]) -> None:

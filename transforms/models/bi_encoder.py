@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -31,15 +32,19 @@ class BiEncoder:
     depends on the batch; here the transformer runs in the spec's dtype, and pooling and normalisation in
     float32.
 
+    Args:
+        spec: the model, and how it is run.
+        folder: where its files are, if that is known.
+
     Raises:
         HardnegError: the model cannot be found or is not a text transformer.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, folder: Path | None = None) -> None:
         from sentence_transformers import SentenceTransformer
 
         self.spec = spec.resolved()
-        folder = find_model(spec)
+        folder = folder or find_model(spec)
         try:
             model = SentenceTransformer(
                 str(folder),

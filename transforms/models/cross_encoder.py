@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,17 @@ class CrossEncoder:
 
     In bfloat16 a head gives 22 distinct logits for 48 pairs; in float32 on the same features, ties are rare.
 
+    Args:
+        spec: the model, and how it is run.
+        folder: where its files are, if that is known.
+
     Raises:
         HardnegError: the model cannot be found, has more than one output, or has no trained head.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, folder: Path | None = None) -> None:
         self.spec = spec.resolved()
-        folder = find_model(spec)
+        folder = folder or find_model(spec)
         self._model, self.tokenizer = _load(self.spec, str(folder))
         positions = getattr(self._model.config, "max_position_embeddings", None)
         self.max_length = token_limit(spec, self.tokenizer.model_max_length, positions)

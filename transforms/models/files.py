@@ -206,16 +206,21 @@ def _from_hub(spec: ModelSpec) -> Path:
         ) from None
 
 
-def describe_model(spec: ModelSpec, folder: Path, max_length: int, **more: Any) -> dict[str, Any]:
-    """Return everything that a model's output depends on, and its digest as ``fingerprint``."""
+def files_digest(folder: Path) -> str:
+    """Return the hex SHA-256 of a model's files and their names, without cards and hidden files."""
     files = {
         str(path.relative_to(folder)): file_sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".md" and not f"/{path.relative_to(folder)}".count("/.")
     }
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def describe_model(spec: ModelSpec, folder: Path, max_length: int, **more: Any) -> dict[str, Any]:
+    """Return everything that a model's output depends on, and its digest as ``fingerprint``."""
     parts = {
         "kind": spec.kind,
-        "files": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
+        "files": files_digest(folder),
         "max_length": max_length,
         "dtype": spec.dtype,
         "device": spec.device.split(":")[0],

@@ -1,50 +1,116 @@
-"""What a worker process holds once and keeps: models, and its share of the machine's threads.
+"""What a worker process loads once and keeps while its files are the same: models, and its share of the threads.
 
 Beam's ``Shared`` keeps one object per handle, and fused stages keep only one token alive; a model that is
-loaded again for each stage or bundle costs more than the work. So: one holder per process, for its life.
+loaded again for each stage or bundle costs more than the work. So: one cache per process. A run in this process
+lets go of all of it at its end; a worker process of another engine keeps it for the next job.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
+from hardneg.errors import ModelError
 from hardneg.transforms.models.bi_encoder import BiEncoder
 from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.files import ModelSpec, files_digest, find_model
 from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder, RemoteSpec
 
 T = TypeVar("T")
 Reranker = CrossEncoder | RemoteCrossEncoder
+_FILES = "files"
+
 _lock = threading.RLock()
-_held: dict[Any, Any] = {}
+_cache: dict[tuple[Hashable, ...], Any] = {}
+_runs = 0  # that are under way in this process
 
 
-def hold(key: Any, make: Callable[[], T]) -> T:
+def cached(key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
     """Return the process's object for a key, made when first asked for."""
     with _lock:
-        if key not in _held:
-            _held[key] = make()
-        return _held[key]
+        if key not in _cache:
+            _cache[key] = make()
+        return _cache[key]
 
 
-def drop(*prefix: Any) -> None:
-    """Let go of the objects whose keys are tuples that begin so."""
+def evict(*prefix: Hashable) -> None:
+    """Let go of the objects whose keys begin so; without a prefix, of all."""
     with _lock:
-        for key in [key for key in _held if isinstance(key, tuple) and key[: len(prefix)] == prefix]:
-            del _held[key]
+        for key in [key for key in _cache if key[: len(prefix)] == prefix]:
+            del _cache[key]
+
+
+def cache_size() -> int:
+    """Return how many objects the process keeps."""
+    return len(_cache)
+
+
+@contextmanager
+def run_in_this_process() -> Iterator[None]:
+    """Keep what is loaded until the run ends, and nothing beyond it.
+
+    While it lasts, a model whose files change is an error: half of the run would be scored by other weights.
+    """
+    global _runs
+    with _lock:
+        if not _runs:
+            evict()
+        _runs += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _runs -= 1
+            if not _runs:
+                evict()
 
 
 def bi_encoder(spec: ModelSpec) -> BiEncoder:
-    return hold(spec, lambda: BiEncoder(spec))
+    """Return the process's bi-encoder; loaded again where its files have changed since, outside of a run.
+
+    Raises:
+        ModelError: it cannot be found or loaded, or its files changed during a run.
+    """
+    return from_files(spec, lambda folder: BiEncoder(spec, folder))
 
 
 def cross_encoder(spec: ModelSpec | RemoteSpec) -> Reranker:
-    return hold(spec, lambda: RemoteCrossEncoder(spec) if isinstance(spec, RemoteSpec) else CrossEncoder(spec))
+    """Return the process's cross-encoder, as ``bi_encoder`` does; of a served one, its client."""
+    if isinstance(spec, RemoteSpec):
+        return cached((spec,), lambda: RemoteCrossEncoder(spec))
+    return from_files(spec, lambda folder: CrossEncoder(spec, folder))
+
+
+def from_files(spec: ModelSpec, read: Callable[[Path], T], name: str = "model") -> T:
+    """Return what ``read`` makes of a model's folder, kept while the digest of its files is the same.
+
+    Args:
+        name: what is read, if it is not the model itself.
+
+    Raises:
+        ModelError: the model cannot be found, or its files changed during a run; whatever ``read`` raises.
+    """
+    with _lock:
+        folder, digest = cached((spec, _FILES), lambda: _found(spec))
+        now = files_digest(folder)
+        if now != digest:
+            if _runs:
+                raise ModelError(
+                    f"{spec.kind} {spec.model}: its files changed while the run was using them; start the run again.",
+                    model=spec.model,
+                )
+            evict(spec)
+            folder, digest = cached((spec, _FILES), lambda: _found(spec))
+        return cached((spec, digest, name), lambda: read(folder))
+
+
+def _found(spec: ModelSpec) -> tuple[Path, str]:
+    folder = find_model(spec)
+    return folder, files_digest(folder)
 
 
 def use_threads(threads: int | None) -> None:
@@ -52,6 +118,7 @@ def use_threads(threads: int | None) -> None:
     if not threads:
         return
     import numba
+    import torch
 
     # The tokenizers library warns, and forks badly, when worker processes start after it was used in parallel.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if threads > 1 else "false")
