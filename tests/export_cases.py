@@ -14,10 +14,12 @@ from finished_run import candidate
 
 from hardneg.pipelines.options.finished import ExportOptions
 from hardneg.transforms.core.text import normalise
-from hardneg.transforms.export.exporting import FIXED, FORMATS
+from hardneg.transforms.export.registry import export_formats
 
 Rows = list[dict[str, Any]]
 HOSTILE = 'line\nbreaks\r\n\t"quotes" \\ \x00 \x85\u2028\u2029 \U0001f984 \u4e2d\u6587 \u0627\u0644 e\u0301'
+FORMATS = list(export_formats())
+FIXED = [name for name, form in export_formats().items() if form.fixed]
 SMALLER = {form: {"short": "smaller"} for form in FIXED}
 PARQUET = [form for form in FORMATS if form != "flagembedding"]
 

@@ -21,7 +21,7 @@ from hardneg.pipelines.runs.publishing import clear, publish
 from hardneg.pipelines.runs.runner import pipeline_options, run_graph, worker_threads
 from hardneg.pipelines.runs.work_folder import working
 from hardneg.transforms.core import storage
-from hardneg.transforms.export.exporting import FIXED
+from hardneg.transforms.export.registry import format_named
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, read_holdout
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.planning import plan_inputs
@@ -72,7 +72,7 @@ def _report(config: MineConfig) -> None:
 def _export(config: MineConfig) -> None:
     """Write the formats that were asked for into the published output, each as ``hardneg export`` does."""
     for form in dict.fromkeys(config.format):
-        short = {"short": "smaller"} if form in FIXED else {}
+        short = {"short": "smaller"} if format_named(form).fixed else {}
         folder = storage.join(config.output, form)
         try:
             export(config.output, ExportOptions.model_validate({"format": form, "output": folder, **short}))

@@ -21,17 +21,15 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import Keys, id_keys
 from hardneg.transforms.corpus.segments import open_segment
 from hardneg.transforms.export.choice import COLUMNS, Asked, Chosen, choose_pairs, with_texts
-from hardneg.transforms.export.exporting import (
-    FIXED,
-    TABLE_NAMES,
-    file_name,
-    main_table,
-    make_manifest,
+from hardneg.transforms.export.files import (
+    export_file_name,
+    export_manifest,
     shard_bytes,
-    views,
     write_export_card,
     write_part,
 )
+from hardneg.transforms.export.format import Format
+from hardneg.transforms.export.registry import export_formats, format_named
 from hardneg.transforms.output.finished_run import RUN_TABLES, FinishedRun
 from hardneg.transforms.output.manifest import CARD, JUDGE, MANIFEST, write_manifest
 from hardneg.transforms.output.run_segments import store_segments
@@ -61,10 +59,15 @@ class _Source:
     run: FinishedRun
     asked: Asked
     options: ExportOptions
+    form: Format
 
     @property
     def negatives(self) -> int:
         return self.asked.negatives
+
+    @property
+    def scores(self) -> bool:
+        return self.options.scores or self.form.scored
 
 
 def export(run: str, options: ExportOptions) -> dict[str, Any]:
@@ -84,9 +87,9 @@ def export(run: str, options: ExportOptions) -> dict[str, Any]:
     _check(source, survey.counts)
     with _publishing(options.output) as (folder, work):
         shards = list(_write(source, survey, folder, work))
-        asked = options.model_dump(exclude={"overwrite"}) | {"scores": options.with_scores}
-        manifest = make_manifest(run, source.run.manifest, asked, survey.counts, shards)
-        write_export_card(folder, manifest)
+        asked = options.model_dump(exclude={"overwrite"}) | {"scores": source.scores}
+        manifest = export_manifest(run, source.run.manifest, source.form, asked, survey.counts, shards)
+        write_export_card(folder, source.form, manifest)
         write_manifest(folder, manifest)
     return manifest
 
@@ -113,9 +116,10 @@ def _open(run: str, options: ExportOptions) -> _Source:
     finished.require("candidates", COLUMNS)
     for kind in ("queries", "passages"):
         finished.require(kind)
-    exactly = options.format in FIXED and options.short == "drop"
+    form = format_named(options.format)
+    exactly = form.fixed and options.short == "drop"
     relabel = bool(finished.options.get("relabel_suspected"))
-    return _Source(finished, Asked(options.negatives or asked, relabel, exactly), options)
+    return _Source(finished, Asked(options.negatives or asked, relabel, exactly), options, form)
 
 
 def _survey(source: _Source) -> Survey:
@@ -146,7 +150,7 @@ def _logits(table: pa.Table) -> np.ndarray:
 def _check(source: _Source, counts: dict[str, int]) -> None:
     """Raise HardnegError where the run lacks what the format needs, or leaves a choice open."""
     options, run = source.options, source.run.path
-    if options.format in FIXED and options.short is None and counts["queries_short"]:
+    if source.form.fixed and options.short is None and counts["queries_short"]:
         raise HardnegError(
             f"{counts['queries_short']:,} of {counts['queries']:,} queries of {run} have fewer than "
             f"{source.negatives} negatives, and every row of {options.format} has as many: choose --short drop, to "
@@ -156,7 +160,7 @@ def _check(source: _Source, counts: dict[str, int]) -> None:
         if counts["queries_short"]:
             raise HardnegError(f"No query of {run} has {source.negatives} negatives: take fewer, or --short smaller.")
         raise HardnegError(f"{run} has no mined negatives: there is nothing to export.")
-    if options.with_scores and counts["pairs_without_logit"]:
+    if source.scores and counts["pairs_without_logit"]:
         what = f"{counts['pairs_without_logit']:,} of the {counts['pairs']:,} pairs of {run} have no logit"
         if "cross_encoder" not in source.run.models:
             raise HardnegError(f"{what}: it was mined without a cross-encoder; mine with one, or export no scores.")
@@ -172,7 +176,8 @@ def _publishing(output: str) -> Iterator[tuple[str, str]]:
     Locally by a rename, and what stood there is kept as OUTPUT.old; in an object store in place, manifest last.
     """
     if not storage.is_local(output):
-        for pattern in (MANIFEST, CARD, *(f"{table}/part-*" for name in TABLE_NAMES for table in (name, f"{name}-*"))):
+        tables = [f"{pattern}/part-*" for form in export_formats().values() for pattern in form.patterns]
+        for pattern in (MANIFEST, CARD, *tables):
             storage.delete_files(storage.join(output, pattern))
         with tempfile.TemporaryDirectory(prefix="hardneg-export-") as work:
             yield output, work
@@ -204,39 +209,36 @@ def _write(source: _Source, survey: Survey, folder: str, work: str) -> Iterator[
         if number not in queries:
             raise HardnegError(f"{source.run.path} has no shard {number} of queries/: the run is damaged.")
         chosen = with_texts(pairs, read_shard(queries[number]), work, parts, built)
-        yield from _write_views(source, chosen, folder, file_name(source.options.format, number, parts))
-    if source.options.format == "pylate":
-        yield from _write_documents(folder, work, parts, built)
+        yield from _write_views(source, chosen, folder, export_file_name(source.form, number, parts))
+    if source.form.beside:
+        yield from _write_passages(source.form, folder, work, parts, built)
 
 
 def _write_views(source: _Source, chosen: Chosen, folder: str, name: str) -> Iterator[Shard]:
-    form = source.options.format
-    texts = 1 if form == "pylate" else 2 if form == "labeled-pair" else 3 if form == "triplet" else 2 + source.negatives
-    for table, view in views(chosen, form, source.negatives, source.options.with_scores):
+    form = source.form
+    texts = form.texts_of_row(source.negatives)
+    for table, view in form.views(chosen, source.negatives, source.scores):
         rows, close = view.laid_out()
-        yield write_part(folder, table, name, shard_bytes(form, rows, texts), len(rows), close)
-    if form == "pylate":
-        rows = chosen.queries.sort_by([("digest", "ascending"), ("query_id", "ascending")]).select(["query_id", "text"])
-        yield write_part(folder, "queries", name, shard_bytes(form, rows, 1), len(rows))
+        yield write_part(folder, table, name, shard_bytes(form.suffix, rows, texts), len(rows), close)
+    for table, rows in form.of_queries(chosen.queries):
+        yield write_part(folder, table, name, shard_bytes(form.suffix, rows, 1), len(rows))
 
 
-def _write_documents(folder: str, work: str, parts: int, built: Sequence[int]) -> Iterator[Shard]:
-    """Write the passages that the exported pairs refer to, each once."""
+def _write_passages(form: Format, folder: str, work: str, parts: int, built: Sequence[int]) -> Iterator[Shard]:
+    """Write the passages that the exported pairs refer to, each once, if the format has them beside its rows."""
     for number in built:
-        passages = open_segment(work, number).passages
-        rows = pa.table({"document_id": passages["passage_id"], "text": passages["text"]})
-        name = file_name("pylate", number, parts)
-        yield write_part(folder, "documents", name, shard_bytes("pylate", rows, 1), len(rows))
+        name = export_file_name(form, number, parts)
+        for table, rows in form.of_passages(open_segment(work, number).passages):
+            yield write_part(folder, table, name, shard_bytes(form.suffix, rows, 1), len(rows))
 
 
 def summary(manifest: dict[str, Any], output: str) -> list[str]:
     """Return what a person should know of an export, a line each."""
-    form, counts = manifest["format"], manifest["counts"]
-    main = main_table(form)
+    form, counts = format_named(manifest["format"]), manifest["counts"]
     tables = ", ".join(f"{rows:,} rows in {storage.join(output, name)}" for name, rows in manifest["rows"].items())
-    lines = [f"{form}: {tables}."]
-    if counts["queries_short"] and form in FIXED:
-        what = "left out" if manifest["options"]["short"] == "drop" else f"in {main}-N"
+    lines = [f"{form.name}: {tables}."]
+    if counts["queries_short"] and form.fixed:
+        what = "left out" if manifest["options"]["short"] == "drop" else f"in {form.main}-N"
         lines.append(f"{counts['queries_short']:,} queries have fewer negatives than asked for: {what}.")
     if counts["queries_left_out"]:
         lines.append(f"{counts['queries_left_out']:,} queries have no mined negative, or no positive: left out.")

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hardneg.transforms.export.exporting import FIXED, Format
+from hardneg.transforms.export.registry import export_formats, format_named
 
+
+def _registered(name: str) -> str:
+    if name not in export_formats():
+        raise ValueError(f"it must be one of {', '.join(export_formats())}")
+    return name
+
+
+def _fixed() -> str:
+    return " and ".join(form.name for form in export_formats().values() if form.fixed)
+
+
+FormatName = Annotated[str, AfterValidator(_registered)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -84,7 +96,7 @@ class ExportOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Format = Field(description="What the trainer takes.")
+    format: FormatName = Field(description=f"What the trainer takes: {', '.join(export_formats())}.")
     output: str = Field(min_length=1, description="The folder to write; it appears when all of it is there.")
     scores: bool = Field(False, description="Add the cross-encoder's logits, for distillation. pylate always has them.")
     negatives: int | None = Field(
@@ -92,19 +104,15 @@ class ExportOptions(BaseModel):
     )
     short: Literal["drop", "smaller"] | None = Field(
         None,
-        description="n-tuple and pylate: leave out queries with fewer negatives, or write tables of fewer beside.",
+        description=f"{_fixed()}: leave out queries with fewer negatives, or write tables of fewer beside.",
     )
     overwrite: bool = Field(False, description="Replace an existing output; the old one is kept as OUTPUT.old.")
 
     @model_validator(mode="after")
     def _short_belongs_to_fixed(self) -> ExportOptions:
-        if self.short is not None and self.format not in FIXED:
-            raise ValueError(f"--short belongs to n-tuple and pylate: a row of {self.format} takes what there is")
+        if self.short is not None and not format_named(self.format).fixed:
+            raise ValueError(f"--short belongs to {_fixed()}: a row of {self.format} takes what there is")
         return self
-
-    @property
-    def with_scores(self) -> bool:
-        return self.scores or self.format == "pylate"
 
 
 AUDIT_DEFAULTS = AuditOptions.model_validate({})

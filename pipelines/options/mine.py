@@ -13,12 +13,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.denoise import THRESHOLDS, DenoiseOptions
+from hardneg.pipelines.options.finished import FormatName
 from hardneg.pipelines.options.retrieval import RetrievalOptions
 from hardneg.pipelines.options.served import RemoteOptions
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.storage import is_local
 from hardneg.transforms.core.tokenization import TokenizerSpec
-from hardneg.transforms.export.exporting import Format
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.inputs.planning import InputOptions
 from hardneg.transforms.models.files import BUNDLED, ModelSpec
@@ -85,7 +85,7 @@ class MineConfig(DenoiseOptions, RetrievalOptions, RemoteOptions):
         False,
         description="Replace an existing output; the old one is kept as OUTPUT.old (in an object store: deleted).",
     )
-    format: list[Format] = Field(
+    format: list[FormatName] = Field(
         [],
         description="Write it in this form, too, into OUTPUT/FORMAT, as `hardneg export` does. May be repeated.",
     )

@@ -15,7 +15,7 @@ from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.work_folder import SUMMARY, release
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.progress import read_progress
-from hardneg.transforms.export.exporting import FORMATS
+from hardneg.transforms.export.registry import export_formats
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import RUN_TABLES
 from hardneg.transforms.output.manifest import (
@@ -35,7 +35,7 @@ def clear(output: str) -> None:
     The manifest goes first, so that what is left does not look finished; other files are not ours to delete.
     """
     if not storage.is_local(output):
-        for pattern in (MANIFEST, CARD, JUDGE, REPORT, *(f"{table}/**" for table in (*RUN_TABLES, *FORMATS))):
+        for pattern in (MANIFEST, CARD, JUDGE, REPORT, *(f"{table}/**" for table in (*RUN_TABLES, *export_formats()))):
             storage.delete_files(storage.join(output, pattern))
 
 

@@ -13,7 +13,19 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from export_cases import HOSTILE, SMALLER, Expected, Rows, bytes_of, comparable, made_up, options, rows_of
+from export_cases import (
+    FIXED,
+    FORMATS,
+    HOSTILE,
+    SMALLER,
+    Expected,
+    Rows,
+    bytes_of,
+    comparable,
+    made_up,
+    options,
+    rows_of,
+)
 from finished_run import CANDIDATES, candidate, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +36,7 @@ from hardneg.pipelines.cli import run as command
 from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.options.finished import ExportOptions
 from hardneg.transforms.export.choice import Asked, choose_pairs
-from hardneg.transforms.export.exporting import FIXED, FORMATS, json_lines, shard_bytes
+from hardneg.transforms.export.files import json_lines, shard_bytes
 from hardneg.transforms.output.layout import APART, layout
 
 
@@ -330,6 +342,6 @@ def test_row_groups_hold_as_many_texts_in_every_format() -> None:
     table = pa.table({"passage": ["text"] * 10_000})
     sizes = {}
     for texts in (2, 3, 7, 34):
-        file = pq.ParquetFile(pa.BufferReader(shard_bytes("n-tuple", table, texts)))
+        file = pq.ParquetFile(pa.BufferReader(shard_bytes("parquet", table, texts)))
         sizes[texts] = file.metadata.row_group(0).num_rows
     assert sizes == {2: 4096, 3: 4096, 7: 1755, 34: 361}

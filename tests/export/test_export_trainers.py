@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.dataset
 import pytest
 from conftest import Run
-from export_cases import PARQUET, SMALLER, bytes_of, options, rows_of
+from export_cases import FIXED, FORMATS, PARQUET, SMALLER, bytes_of, options, rows_of
 from finished_run import candidate, write_run
 from tiny_models import save_tiny
 
@@ -24,7 +24,6 @@ from hardneg.pipelines.commands.audit import audit
 from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.pipelines.options.mine import MineConfig
-from hardneg.transforms.export.exporting import FIXED, FORMATS
 
 
 # Whatever the bundled cross-encoder thinks of the passages: every sigmoid is below 1, so no query is short.

@@ -1,0 +1,46 @@
+"""Labeled pairs: one passage a row, with 1 for a positive and 0 for a mined negative."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from hardneg.transforms.export.choice import Chosen
+from hardneg.transforms.export.format import Format
+from hardneg.transforms.export.view import View, positives_then_negatives, query_column
+
+
+class LabeledPair(Format):
+    """Rows of query, passage, label; with scores the logit, ``score``, stands in the label's place.
+
+    Each round takes one pair of every query, and they begin at different pairs: so a trainer that reads in order
+    meets positives and negatives mixed.
+    """
+
+    name = "labeled-pair"
+    made_for = "sentence-transformers' CrossEncoderTrainer: BinaryCrossEntropyLoss; with scores MSELoss"
+
+    def view(self, chosen: Chosen, negatives: int, scores: bool) -> View:
+        both, starts = positives_then_negatives(chosen)
+        owners, positive = both["query"].to_numpy(), both["selected"].to_numpy() == 0
+        sizes = np.diff(starts)[owners]
+        digest = chosen.queries["digest"].to_numpy()[owners]
+        begin = digest >> 32  # the low bits are alike in a shard, which they chose
+        digests = both["text_digest"].combine_chunks()
+        own = [[digest] if known else [] for digest, known in zip(digests.to_pylist(), positive.tolist(), strict=True)]
+        keys = pa.table(
+            {
+                "round": pa.array((np.arange(len(both)) - starts[owners] + begin % sizes) % sizes),
+                "query_digest": pa.array(digest),
+                "query_id": query_column(chosen, "query_id", owners),
+                "positive_id": both["passage_id"],
+                "query_text": query_column(chosen, "text_digest", owners),
+                "positive_text": pa.array(own, pa.list_(digests.type)),
+            }
+        )
+        label = {"score": both["logit"]} if scores else {"label": pa.array(positive.astype(np.int64))}
+        columns = {"query": query_column(chosen, "text", owners), "passage": both["text"], **label}
+        return View(pa.table(columns), keys)
+
+    def texts_of_row(self, negatives: int) -> int:
+        return 2
