@@ -180,7 +180,7 @@ def _mine(
 
 
 def _report(output: str, manifest: dict[str, Any]) -> None:
-    from hardneg.pipelines.report.denoising_text import denoising_line
+    from hardneg.pipelines.report.tables import denoising_line
 
     counts = manifest["counts"]
     queries, mined = counts.get("queries", 0), counts.get("mined", 0)
@@ -211,7 +211,7 @@ def _calibrate(
 ) -> int:
     """Calibrate the judge and its threshold on a sample; --output is the judge.json for `mine --judge-file`."""
     from hardneg.pipelines.commands.calibrate import calibrate
-    from hardneg.pipelines.report.denoising_text import denoising_line
+    from hardneg.pipelines.report.tables import denoising_line
     from hardneg.pipelines.terminal import tables
     from hardneg.pipelines.terminal.display import watching
 
@@ -279,7 +279,7 @@ def _evaluate(
     """Evaluate a finished run against judgements it was not told of, or against a person's."""
     from hardneg.pipelines.commands.evaluate import evaluate
     from hardneg.pipelines.terminal import tables
-    from hardneg.pipelines.terminal.json_files import write_json
+    from hardneg.pipelines.terminal.tables import write_json
 
     evaluation = evaluate(folder, config)
     if evaluation.drawn:
@@ -318,10 +318,10 @@ def _report_run(
 ) -> int:
     """Report what a finished run kept, and what it would keep at other targets; writes RUN/report.html again."""
     from hardneg.pipelines.report import tables as report_tables
-    from hardneg.pipelines.report.denoising_text import denoising_line
     from hardneg.pipelines.report.html import write_report
     from hardneg.pipelines.report.report import report
-    from hardneg.pipelines.terminal.json_files import write_json
+    from hardneg.pipelines.report.tables import denoising_line
+    from hardneg.pipelines.terminal.tables import write_json
 
     if pair:
         return _why(folder, *pair)

@@ -14,7 +14,7 @@ from sentence_transformers.training_args import BatchSamplers
 from sentence_transformers.util import pairwise_cos_sim
 
 from hardneg.transforms.models.files import ModelSpec, default_dtype, find_model
-from hardneg.transforms.training.allocator import keep_freed_memory
+from hardneg.transforms.training.judge_training import keep_freed_memory
 
 if TYPE_CHECKING:
     from benchmarks.training_value.arms import Arm

@@ -9,12 +9,13 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from hardneg.errors import HardnegError
+from hardneg.errors import OptionError, parameter
 from hardneg.pipelines.commands.driver import make_plan
 from hardneg.pipelines.graphs.calibrate_and_mine import add_calibration
 from hardneg.pipelines.graphs.mine import retrieve
 from hardneg.pipelines.graphs.remine import read_back
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.runs.output_place import refuse_existing
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.runner import pipeline_options, run_graph
 from hardneg.pipelines.runs.work_folder import release, working
@@ -30,13 +31,17 @@ def calibrate(config: MineConfig, beam_args: Sequence[str]) -> CalibratedJudge:
         HardnegError: anything that is wrong with the input or the options.
     """
     if config.judge_file:
-        raise HardnegError("--judge-file is what a calibration writes, not what it takes; name the file by --output.")
+        raise OptionError(
+            f"{parameter('judge_file')} is what a calibration writes, not what it takes; name the file by "
+            f"{parameter('output')}."
+        )
     if not config.output.endswith(".json"):
-        raise HardnegError(f"--output {config.output}: a calibration is one file; give it a name that ends in .json.")
-    if storage.exists(config.output) and not config.overwrite:
-        raise HardnegError(f"--output {config.output}: it exists; choose another name, or pass --overwrite.")
+        raise OptionError(
+            f"{parameter('output')} {config.output}: a calibration is one file; give it a name that ends in .json."
+        )
+    refuse_existing(config.output, config.overwrite)
     if storage.is_local(config.output) and not Path(config.output).resolve().parent.is_dir():
-        raise HardnegError(f"--output {config.output}: there is no such folder; make it first.")
+        raise OptionError(f"{parameter('output')} {config.output}: there is no such folder; make it first.")
     options = pipeline_options(beam_args)
     # The sample is the queries of the smallest digests, and so are those of --max-queries.
     queries = min(config.calibration_queries, config.max_queries or config.calibration_queries)

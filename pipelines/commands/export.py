@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import pyarrow.compute as pc
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.finished import ExportOptions
+from hardneg.pipelines.runs.output_place import put_in_place, refuse_existing
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import Keys, id_keys
 from hardneg.transforms.corpus.segments import open_segment
@@ -77,11 +76,7 @@ def export(run: str, options: ExportOptions) -> dict[str, Any]:
         HardnegError: no finished run, an output that is in the way, or a run that lacks what the format needs.
     """
     _check_apart(run, options.output)
-    taken = Path(options.output).exists() if storage.is_local(options.output) else _has_manifest(options.output)
-    if taken and not options.overwrite:
-        raise HardnegError(
-            f"--output {options.output}: it exists; choose another folder, or pass --overwrite to replace it."
-        )
+    refuse_existing(options.output, options.overwrite)
     source = _open(run, options)
     survey = _survey(source)
     _check(source, survey.counts)
@@ -102,10 +97,6 @@ def _check_apart(run: str, output: str) -> None:
     inside = of_output.relative_to(of_run).parts[:1] if of_run in of_output.parents else ()
     if of_run == of_output or of_output in of_run.parents or (inside and inside[0] in (*RUN_TABLES, *_FILES)):
         raise HardnegError(f"--output {output} would replace a part of the run {run}: give the export its own folder.")
-
-
-def _has_manifest(output: str) -> bool:
-    return storage.exists(storage.join(output, MANIFEST))
 
 
 def _open(run: str, options: ExportOptions) -> _Source:
@@ -187,12 +178,9 @@ def _publishing(output: str) -> Iterator[tuple[str, str]]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix, ignore_cleanup_errors=True) as work:
-            new, old = Path(work) / "export", target.with_name(f"{target.name}.old")
-            yield str(new), work
-            if target.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                os.replace(target, old)
-            os.replace(new, target)
+            made = Path(work) / "export"
+            yield str(made), work
+            put_in_place(made, output)
     except OSError as error:
         raise HardnegError(f"--output {output}: it cannot be written ({error.strerror or error}).") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.train import TrainOptions
+from hardneg.pipelines.runs.output_place import put_in_place, refuse_existing
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.text import text_digest
 from hardneg.transforms.judge.seen_pairs import pair_digests, write_digests
@@ -42,8 +42,7 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
         HardnegError: anything that is wrong with the input or the options.
     """
     output, work = Path(options.output), Path(options.work_folder)
-    if output.exists() and not options.overwrite:
-        raise HardnegError(f"--output {output}: it exists; choose another folder, or pass --overwrite to replace it.")
+    refuse_existing(options.output, options.overwrite)
     if not storage.is_local(options.output) or not storage.is_local(options.work_folder):
         raise HardnegError("--output and --work of a training must be local folders; copy the model afterwards.")
     _check_installed()
@@ -69,7 +68,7 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
     with _explaining_disks(output, work):
         trained = train(plan, data, watcher)
         _write(options, plan, trained, data, work / "model")
-        _publish(work / "model", output)
+        put_in_place(work / "model", options.output, keep=False)
     shutil.rmtree(work, ignore_errors=True)
     return trained
 
@@ -95,19 +94,6 @@ def _explaining_disks(output: Path, work: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror:
             raise HardnegError(f"{error.filename or work} cannot be written ({error.strerror}).") from error
         raise
-
-
-def _publish(model: Path, output: Path) -> None:
-    """Move a finished model to its place by a rename; --work may lie on another disk."""
-    new, old = (output.with_name(f".{output.name}.{suffix}") for suffix in ("new", "old"))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    for path in (new, old):
-        shutil.rmtree(path, ignore_errors=True)
-    shutil.move(model, new)
-    if output.exists():
-        os.replace(output, old)
-    os.replace(new, output)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _take_up(options: TrainOptions, work: Path) -> None:

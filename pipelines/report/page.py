@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardneg.pipelines.options.mine import MineConfig
-from hardneg.pipelines.report.denoising_text import denoising_text
 from hardneg.pipelines.report.reason_texts import NOTHING_PROMISED, STATUSES, meaning
 from hardneg.pipelines.report.report import Report
-from hardneg.pipelines.report.tables import number, share
+from hardneg.pipelines.report.tables import denoising_text, number, share
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.reports.funnel import Step, funnel

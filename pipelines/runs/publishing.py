@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from functools import partial
-from pathlib import Path
 from typing import IO, Any
 
-from hardneg.errors import HardnegError
+from hardneg.errors import RunError, parameter
 from hardneg.pipelines.options.finished import REPORT
+from hardneg.pipelines.runs.output_place import put_in_place
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.work_folder import SUMMARY, release
 from hardneg.transforms.core import storage
@@ -55,15 +53,7 @@ def publish(plan: Plan, wall_seconds: float) -> dict[str, Any]:
     write_card(plan.result, manifest)
     write_manifest(plan.result, manifest)
     if storage.is_local(config.output):
-        output = Path(config.output)
-        # --work may lie on another disk: copied beside its place first, so that the last step is one rename.
-        new, old = (output.with_name(name) for name in (f".{output.name}.new", output.name + ".old"))
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.move(plan.result, new)
-        if output.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(output, old)
-        os.replace(new, output)
+        put_in_place(plan.result, config.output)
     release(plan)
     return manifest
 
@@ -80,9 +70,10 @@ def _write(data: bytes, sink: IO[bytes]) -> None:
 
 
 def check_nothing_missing(run: str, counts: dict[str, int]) -> None:
-    """Raise HardnegError where stored scores did not decide every query."""
+    """Raise RunError where stored scores did not decide every query."""
     if missing := counts.get("pairs_missing", 0):
-        raise HardnegError(
-            f"--from {run}: these options need at least {missing:,} pairs that it did not score; add --score-missing "
-            "to score only what is missing."
+        raise RunError(
+            f"{parameter('from_run')} {run}: these options need at least {missing:,} pairs that it did not score; add "
+            f"{parameter('score_missing')} to score only what is missing.",
+            path=run,
         )

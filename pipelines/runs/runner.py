@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -15,10 +16,10 @@ from apache_beam.options.pipeline_options import (
 )
 
 from hardneg.errors import HardnegError, error_in
-from hardneg.pipelines.runs.cores import threads_of, usable_cores
 from hardneg.pipelines.runs.plan import Plan
 
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
+_LIMIT = "OMP_NUM_THREADS"
 
 
 def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
@@ -68,6 +69,20 @@ def worker_threads(options: PipelineOptions) -> int | None:
     if not _is_local(options):
         return None
     return threads_of(options.view_as(DirectOptions).direct_num_workers)
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may run on: a container, a scheduler or a user may give it fewer than are."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads_of(workers: int) -> int:
+    """Return the threads of each of some workers that share the cores: at most OMP_NUM_THREADS, if that is set."""
+    share = max(1, usable_cores() // workers)
+    limit = os.environ.get(_LIMIT, "").split(",")[0].strip()  # one number, or one for each level of nesting
+    return min(share, int(limit)) if limit.isdecimal() and int(limit) else share
 
 
 def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeline, Plan], None]) -> None:

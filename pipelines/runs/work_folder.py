@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hardneg.errors import HardnegError
+from hardneg.errors import OptionError, RunError, parameter
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.runs.output_place import refuse_existing, replaced_by
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.transforms.core import storage
 from hardneg.transforms.mining.pair_scores import evict_logits
 from hardneg.transforms.models.loaded import run_in_this_process
-from hardneg.transforms.output.manifest import JUDGE, MANIFEST
+from hardneg.transforms.output.manifest import JUDGE
 
 SUMMARY = "summary.json"
 ESTIMATE = "estimate.json"
@@ -27,7 +28,7 @@ def notes(config: MineConfig) -> list[str]:
     """Return what a person should know before the run starts, about traces of earlier runs."""
     said = []
     if storage.is_local(config.output):
-        old = Path(config.output.rstrip("/") + ".old")
+        old = replaced_by(config.output)
         if old.exists() and not Path(config.output).exists():
             said.append(f"{old} is the output that an interrupted --overwrite moved away; this run does not touch it.")
     if storage.is_local(config.work_folder) and Path(config.work_folder).exists():
@@ -42,9 +43,7 @@ def working(plan: Plan) -> Iterator[None]:
     Embeddings and logits stay: they lie under the address of their content, and a killed run goes on from them.
     """
     output, work = plan.config.output, plan.work
-    taken = Path(output).exists() if storage.is_local(output) else storage.exists(storage.join(output, MANIFEST))
-    if taken and not plan.config.overwrite:
-        raise HardnegError(f"--output {output}: it exists; choose another folder, or pass --overwrite to replace it.")
+    refuse_existing(output, plan.config.overwrite)
     with run_in_this_process():
         evict_logits(work)
         if storage.is_local(work):
@@ -63,7 +62,7 @@ def _locked(output: str, folder: Path) -> Iterator[None]:
             Path(output).parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
     except OSError as error:
-        raise HardnegError(f"--output {output}: {folder} cannot be written ({error.strerror}).") from None
+        raise OptionError(f"{parameter('output')} {output}: {folder} cannot be written ({error.strerror}).") from None
     try:
         for stale in _STALE:
             path = folder / stale
@@ -78,9 +77,9 @@ def _refuse_foreign(folder: Path) -> None:
     ours = (*_STALE, *_KEPT)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name not in ours and not path.name.startswith(tuple(f".{name}." for name in ours)):
-            raise HardnegError(
-                f"--work {folder}: it holds {path.name}, which is not a run's, and the work folder is deleted when the "
-                "run has finished; give a new or an empty folder."
+            raise OptionError(
+                f"{parameter('work')} {folder}: it holds {path.name}, which is not a run's, and the work "
+                "folder is deleted when the run has finished; give a new or an empty folder."
             )
 
 
@@ -92,7 +91,7 @@ def _lock(folder: Path) -> Path:
     except FileExistsError:
         host, _, process = lock.read_text(encoding="utf-8").partition(" ")
         if host != socket.gethostname() or (process.isdigit() and _alive(int(process))):
-            raise HardnegError(
+            raise RunError(
                 f"{folder}: another run holds it (process {process} on {host}); wait for it, or, if it is dead, "
                 f"delete {lock}."
             ) from None

@@ -1,12 +1,17 @@
-"""What the checking commands found, as tables for a terminal; nothing here prints."""
+"""What the checking commands found, as tables for a terminal, or as JSON; nothing here prints."""
 
 from __future__ import annotations
+
+import json
+from typing import Any, Protocol
 
 from rich.table import Table
 from rich.text import Text
 
 from hardneg.pipelines.commands.audit import AuditReport
 from hardneg.pipelines.commands.evaluate import Evaluation
+from hardneg.transforms.core import storage
+from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.reports.evaluation import Figure
 
@@ -100,3 +105,20 @@ def _interval(figure: Figure) -> str:
 
 def _number(name: str, value: float) -> str:
     return f"{value:.1%}" if name in _RATES else f"{value:.{_DIGITS[name]}f}"
+
+
+class Found(Protocol):
+    """An evaluation, a report."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def write_json(path: str, found: Found) -> None:
+    """Write what a command found; nothing in it is NaN.
+
+    Raises:
+        HardnegError: it can't be written.
+    """
+    data = json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with explaining(path):
+        storage.write_file(path, lambda sink: sink.write(data.encode()))

@@ -168,7 +168,7 @@ def test_calibrate_writes_the_judge_that_mine_takes(
     [
         ("judge", [], "a calibration is one file; give it a name that ends in .json."),
         ("no/judge.json", [], "there is no such folder; make it first."),
-        ("old.json", [], "it exists; choose another name, or pass --overwrite."),
+        ("old.json", [], "it exists; choose another name, or pass --overwrite to replace it."),
         ("new.json", ["--judge-file", "x.json"], "--judge-file is what a calibration writes, not what it takes;"),
     ],
 )

@@ -70,7 +70,7 @@ def test_working_and_publishing(tmp_path: Path) -> None:
 def test_an_existing_output_is_refused_or_kept_as_old(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("precious")
-    with pytest.raises(HardnegError, match=r"out: it exists; choose another folder, or pass --overwrite"):
+    with pytest.raises(HardnegError, match=r"out: it exists; choose another name, or pass --overwrite"):
         enter(plan_of(tmp_path))
     assert not (tmp_path / "out.work").exists()
     plan = plan_of(tmp_path, overwrite=True)

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from hardneg.transforms.training.allocator import keep_freed_memory
+from hardneg.transforms.training.judge_training import keep_freed_memory
 
 SCRIPT = """
 import resource, sys
 import numpy as np
-from hardneg.transforms.training.allocator import keep_freed_memory
+from hardneg.transforms.training.judge_training import keep_freed_memory
 
 print(keep_freed_memory() if sys.argv[1] == "keep" else "")
 np.ones(2**25)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -22,7 +24,6 @@ from hardneg.transforms.models.files import (
     find_model,
     token_limit,
 )
-from hardneg.transforms.training.allocator import keep_freed_memory
 from hardneg.transforms.training.training_pairs import HeldOut, TrainingData
 
 NAME = "held_out"
@@ -33,6 +34,8 @@ _EVALUATED_ROWS = 16
 # Of a step's pairs, so many are computed together on a CPU: the tensors of 32 long pairs are so large that the C
 # library hands their memory back each time, and a quarter of the time went into page faults.
 _CPU_ROWS = 8
+# From glibc's malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 class Watcher(Protocol):
@@ -121,6 +124,21 @@ def train(plan: TrainingPlan, data: TrainingData, watcher: Watcher) -> Trained:
         steps=trainer.state.global_step,
         best_step=trainer.state.best_global_step or trainer.state.global_step,
     )
+
+
+def keep_freed_memory() -> bool:
+    """Make this process keep the memory that it frees, and return whether that could be done: it can with glibc.
+
+    By default, glibc hands each large block back to the system when it is freed; the next one comes as pages of zeros
+    that the kernel must clear first. In training on a CPU every step does so for all activations.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        tune = ctypes.CDLL(None).mallopt
+    except AttributeError:  # another C library
+        return False
+    return all(tune(name, value) for name, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 2**28)))
 
 
 def load(spec: ModelSpec) -> tuple[Any, int]:
