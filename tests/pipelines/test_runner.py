@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
 from hardneg.errors import HardnegError, InputError, parameter
 from hardneg.pipelines.options.mine import MineConfig
-from hardneg.pipelines.runs import cores, runner
+from hardneg.pipelines.runs import runner
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.runner import mistake_in, pipeline_options, run_graph, worker_threads
 
@@ -35,7 +35,6 @@ def test_the_runner_is_named() -> None:
 )
 def test_workers_and_their_threads(monkeypatch: pytest.MonkeyPatch, args: list[str], workers: int, mode: str) -> None:
     """Several local workers are processes, which Beam would only warn about; they share the cores."""
-    monkeypatch.setattr(cores, "usable_cores", lambda: 6)
     monkeypatch.setattr(runner, "usable_cores", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     options = pipeline_options(args)
@@ -49,10 +48,10 @@ def test_workers_and_their_threads(monkeypatch: pytest.MonkeyPatch, args: list[s
     ("limit", "threads"), [("1", 1), ("2", 2), ("9", 3), ("2,1", 2), (" 2 ", 2), ("0", 3), ("-1", 3), ("", 3), ("x", 3)]
 )
 def test_a_limit_on_threads_is_kept(monkeypatch: pytest.MonkeyPatch, limit: str, threads: int) -> None:
-    monkeypatch.setattr(cores, "usable_cores", lambda: 6)
+    monkeypatch.setattr(runner, "usable_cores", lambda: 6)
     monkeypatch.setenv("OMP_NUM_THREADS", limit)
-    assert cores.threads_of(2) == threads
-    assert cores.threads_of(7) == 1
+    assert runner.threads_of(2) == threads
+    assert runner.threads_of(7) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds a process to cores")
@@ -60,10 +59,10 @@ def test_the_cores_of_others_are_not_counted() -> None:
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
-        assert cores.usable_cores() == 1
+        assert runner.usable_cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert cores.usable_cores() == len(allowed)
+    assert runner.usable_cores() == len(allowed)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_working_and_publishing(tmp_path: Path) -> None:
 def test_an_existing_output_is_refused_or_kept_as_old(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("precious")
-    with pytest.raises(HardnegError, match=r"out: it exists; choose another name, or pass --overwrite"):
+    with pytest.raises(HardnegError, match=r"out: it exists; choose another name, or pass overwrite"):
         enter(plan_of(tmp_path))
     assert not (tmp_path / "out.work").exists()
     plan = plan_of(tmp_path, overwrite=True)
@@ -122,7 +122,7 @@ def test_a_folder_with_other_things_in_it_is_no_work_folder(tmp_path: Path, name
     (work / name).mkdir(parents=True)
     (work / "result").mkdir()
     (work / "result" / "file").write_text("precious")
-    with pytest.raises(HardnegError, match=f"--work {work}: it holds {name}, which is not a run's"):
+    with pytest.raises(HardnegError, match=f"work {work}: it holds {name}, which is not a run's"):
         enter(plan_of(tmp_path, work=str(work)))
     assert (work / "result" / "file").read_text() == "precious"
 
@@ -141,7 +141,7 @@ def test_a_work_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(HardnegError, match=r"--output .*file/out: .* cannot be written \(Not a directory\)"):
+    with pytest.raises(HardnegError, match=r"output .*file/out: .* cannot be written \(Not a directory\)"):
         enter(plan_of(tmp_path, output=str(tmp_path / "file" / "out")))
 
 

@@ -80,7 +80,7 @@ def test_what_a_training_needs_besides_is_named_before_anything_is_done(
     scored: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "accelerate" else object())
-    with pytest.raises(HardnegError, match=r"^train-judge needs accelerate: pip install 'hardneg\[train\]'\.$"):
+    with pytest.raises(HardnegError, match=r"^train-judge needs accelerate: pip install 'hardneg\[train\]'\."):
         train_judge(options(scored_pairs=[str(scored)], base=str(tiny), output=str(tmp_path / "model")), [], Watching())
     assert list(tmp_path.iterdir()) == []
 
