@@ -8,20 +8,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, InputError, parameter
 from hardneg.transforms.core.arrays import BoolArray
 from hardneg.transforms.core.hashing import KeyMap, Keys, digest_keys, id_keys, text_keys
 from hardneg.transforms.inputs.columns import parts_of
 from hardneg.transforms.inputs.files import lines
 from hardneg.transforms.inputs.input_files import InputFile
-from hardneg.transforms.inputs.judgements import (
-    look_into_rows,
-    matching_files,
-    plan_files,
-    read_judgements,
-    read_text_keys,
-)
-from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
+from hardneg.transforms.inputs.judgements import read_judgements, read_text_keys
+from hardneg.transforms.inputs.looking import look_into
+from hardneg.transforms.inputs.paths import FoundFile, is_folder, matching_files
+from hardneg.transforms.inputs.planning import plan_beir
+from hardneg.transforms.inputs.qrels import are_qrels
+from hardneg.transforms.inputs.rejections import Rejections
 from hardneg.transforms.inputs.rows import read_rows
 
 _NONE: Keys = np.zeros(0, dtype=np.uint64)
@@ -62,98 +60,119 @@ def _among(ids: pa.ChunkedArray, digests: pa.ChunkedArray, held_ids: Keys, held_
 NOTHING_HELD_OUT = Holdout()
 
 
-def read_holdout(paths: Sequence[str], split: str | None, min_relevance: float) -> Holdout:
+@dataclass(frozen=True, eq=False)
+class EvaluationSet(Holdout):
+    """One evaluation set, as it was given.
+
+    Attributes:
+        path: the file or folder.
+        rejections: rows that could not be used, fewer than would be refused; one entry for each file.
+    """
+
+    path: str = ""
+    rejections: list[Rejections] = field(default_factory=list)
+
+
+def held_out_of(sets: Sequence[EvaluationSet]) -> Holdout:
+    """Return several evaluation sets as one."""
+    if not sets:
+        return NOTHING_HELD_OUT
+    names = ("query_ids", "passage_ids", "query_texts", "passage_texts")
+    return Holdout(*(np.unique(np.concatenate([getattr(each, name) for each in sets])) for name in names))
+
+
+def read_evaluation_sets(paths: Sequence[str], split: str | None, min_relevance: float) -> list[EvaluationSet]:
     """Read evaluation sets.
 
     Args:
-        paths: qrels (``.tsv``, ``.qrels``, ``.trec``: their ids are this corpus's ids), and whatever
-            ``audit_references.read_held_out`` reads: BEIR folders, files of queries, passages or both.
+        paths: qrels, in any form that qrels have (their ids are this corpus's ids); BEIR folders (the queries and
+            passages of its qrels count); files of queries with their positives, in any form that training data has;
+            files with one text a row, and ``.txt`` files, whose texts may be queries or passages. What a file is, is
+            told by all of its first rows.
         split: which qrels of a folder.
         min_relevance: the grade from which a passage is gold.
 
     Raises:
-        HardnegError: a path is not there, or is none of those.
+        InputError: a path is not there, is none of those, holds nothing, or holds what can't be used.
     """
-    kinds: tuple[list[Keys], ...] = ([_NONE], [_NONE], [_NONE], [_NONE])
-    for path in paths:
-        judged = _as_qrels(path, min_relevance)
-        found = [*judged, _NONE, _NONE] if judged else [_NONE, _NONE, *read_held_out([path], split, min_relevance)]
-        if not any(len(_without_zero(keys)) for keys in found):
-            raise HardnegError(f"--holdout {path} holds nothing to keep out: give the evaluation set's own file.")
-        for kind, keys in zip(kinds, found, strict=True):
-            kind.append(keys)
-    return Holdout(*(_without_zero(np.unique(np.concatenate(kind))) for kind in kinds))
+    return [_checked(_read(path, split, min_relevance)) for path in paths]
+
+
+def _read(path: str, split: str | None, min_relevance: float) -> EvaluationSet:
+    files = matching_files(path, "holdout")
+    if not files and is_folder(path):
+        return _of_folder(path, split, min_relevance)
+    if not files:
+        raise InputError(f"{parameter('holdout')} {path} matches no file: check the path.", parameter="holdout")
+    parts = [_of_file(file, min_relevance) for file in files]
+    whole = held_out_of(parts)
+    return EvaluationSet(
+        whole.query_ids,
+        whole.passage_ids,
+        whole.query_texts,
+        whole.passage_texts,
+        path,
+        [each for part in parts for each in part.rejections],
+    )
+
+
+def _checked(found: EvaluationSet) -> EvaluationSet:
+    for rejections in found.rejections:
+        rejections.check("holdout")
+    keys = (found.query_ids, found.passage_ids, found.query_texts, found.passage_texts)
+    if not any(len(each) for each in keys):
+        raise InputError(
+            f"{parameter('holdout')} {found.path} holds nothing to keep out: give the evaluation set's own file.",
+            path=found.path,
+            parameter="holdout",
+        )
+    return found
 
 
 def _without_zero(keys: Keys) -> Keys:
-    return keys[keys != 0]  # the key of an empty text
+    return np.unique(keys[keys != 0])  # the key of an empty text
 
 
-def _as_qrels(path: str, min_relevance: float) -> tuple[Keys, Keys] | None:
-    """Return the keys of a qrels file's query and passage ids; None if it is no qrels file."""
-    if not path.lower().endswith((".tsv", ".qrels", ".trec")):
-        return None
-    try:
-        judged = read_judgements(plan_files("qrels", [path], "--holdout"), min_relevance)
-    except HardnegError:
-        return None
-    return judged.judged_queries, judged.passage_ids
+def _of_file(file: FoundFile, min_relevance: float) -> EvaluationSet:
+    if are_qrels(file.path):
+        judged = read_judgements([look_into("qrels", file, ())], min_relevance)
+        return EvaluationSet(judged.judged_queries, np.unique(judged.passage_ids), rejections=judged.rejections)
+    if file.path.lower().endswith(".txt"):
+        texts = [line.decode("utf-8", "replace") for _, line in lines(file.path) if line]
+        keys = _without_zero(text_keys(pa.array(texts, pa.string())))
+        return EvaluationSet(query_texts=keys, passage_texts=keys)
+    return _of_texts(_look_into(file))
 
 
-def read_held_out(paths: Sequence[str], split: str | None, min_relevance: float) -> tuple[Keys, Keys]:
-    """Return the keys of an evaluation set's queries and of its gold passages.
-
-    Args:
-        paths: BEIR folders (the queries and passages of its qrels count); files of queries with their positives,
-            in any form that training data has; files with one text a row, and ``.txt`` files, whose texts may be
-            queries or passages.
-        split: which qrels of a folder.
-        min_relevance: the grade from which a passage is gold.
-
-    Raises:
-        HardnegError: a path is not there, or is none of those.
-    """
-    queries, passages = [_NONE], [_NONE]
-    for path in paths:
-        files = matching_files(path)
-        if files:
-            parts = [_held_out_of_file(file) for file in files]
-        else:
-            parts = [_held_out_of_folder(path, split, min_relevance)]
-        queries += [part[0] for part in parts]
-        passages += [part[1] for part in parts]
-    return np.unique(np.concatenate(queries)), np.unique(np.concatenate(passages))
-
-
-def _held_out_of_file(path: str) -> tuple[Keys, Keys]:
-    if path.lower().endswith(".txt"):
-        texts = [line.decode("utf-8", "replace") for _, line in lines(path) if line]
-        return (text_keys(pa.array(texts, pa.string())),) * 2
-    file = _look_into_held_out(path)
-    found = {"queries": [_NONE], "passages": [_NONE]}
+def _of_texts(file: InputFile) -> EvaluationSet:
+    """Return the keys of a file's queries and positives, or of texts that may be either."""
+    found: dict[str, list[Keys]] = {"queries": [_NONE], "passages": [_NONE]}
+    rejections = Rejections(file)
     for chunk in read_rows(file):
         if chunk.kind in found:
             found[chunk.kind].append(text_keys(chunk.table["text"]))
-    queries, passages = np.concatenate(found["queries"]), np.concatenate(found["passages"])
-    # A file of texts does not say whether they are queries or passages.
-    return (passages, passages) if file.kind == "passages" else (queries, passages)
+        else:
+            rejections.add_chunk(chunk)
+    queries, passages = (_without_zero(np.concatenate(keys)) for keys in found.values())
+    if file.kind == "passages":  # such a file does not say whether its texts are queries or passages
+        queries = passages
+    return EvaluationSet(query_texts=queries, passage_texts=passages, rejections=[rejections])
 
 
-def _held_out_of_folder(path: str, split: str | None, min_relevance: float) -> tuple[Keys, Keys]:
-    try:
-        files = plan_inputs(InputOptions(input=path, split=split))
-    except HardnegError as error:  # the same folder, but another option
-        raise HardnegError(str(error).replace("--input", "--holdout").replace("--split", "--holdout-split")) from None
-    of_kind = {
-        kind: [replace(file, index=index) for index, file in enumerate(file for file in files if file.kind == kind)]
-        for kind in ("queries", "passages", "qrels")
-    }
+def _of_folder(path: str, split: str | None, min_relevance: float) -> EvaluationSet:
+    files = plan_beir(path, split, "holdout", "holdout_split")
+    of_kind = {kind: [file for file in files if file.kind == kind] for kind in ("queries", "passages", "qrels")}
     judged = read_judgements(of_kind["qrels"], min_relevance)
-    queries, passages = (KeyMap(*read_text_keys(of_kind[kind], kind)[:2]) for kind in ("queries", "passages"))
-    return queries.get(judged.query_ids), passages.get(judged.passage_ids)
+    queries, passages = (read_text_keys(of_kind[kind], kind) for kind in ("queries", "passages"))
+    return EvaluationSet(
+        query_texts=_without_zero(KeyMap(queries.ids, queries.texts).get(judged.query_ids)),
+        passage_texts=_without_zero(KeyMap(passages.ids, passages.texts).get(judged.passage_ids)),
+        path=path,
+        rejections=[*judged.rejections, *queries.rejections, *passages.rejections],
+    )
 
 
-def _look_into_held_out(path: str) -> InputFile:
+def _look_into(file: FoundFile) -> InputFile:
     # No id is needed to compare texts; a query's text column may have names that a passage's has not.
     for kind, parts in (
         ("pairs", parts_of("pairs")),
@@ -161,10 +180,15 @@ def _look_into_held_out(path: str) -> InputFile:
         ("queries", parts_of("queries")[:1]),
     ):
         try:
-            return look_into_rows(kind, path, parts)
+            looked = look_into(kind, file, parts)
         except HardnegError as error:
             last = error
-    raise HardnegError(
-        f"--holdout {path} holds no queries, passages or pairs of them ({str(last).rstrip('.')}): give a BEIR "
-        "folder, or a file with a column `text`, or with `query` and `positive`."
+        else:
+            return replace(looked, columns=replace(looked.columns, negatives=()))
+    raise InputError(
+        f"{parameter('holdout')} {file.path} holds no queries, passages or pairs of them "
+        f"({last.told(parameter).rstrip('.')}): give a BEIR folder, qrels, or a file with a column `text`, or with "
+        "`query` and `positive`.",
+        path=file.path,
+        parameter="holdout",
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hardneg.transforms.inputs.formats.row_format import Head
+
 # In this order the files of a run are listed, and numbered.
 KINDS = ("passages", "queries", "qrels", "pairs")
 
@@ -17,7 +19,9 @@ MISSING_ID = "missing id"  # absent, null, empty or white space, where the file 
 EMPTY_TEXT = "empty text"  # text and title, query, or positives; white space counts as empty
 WRONG_COLUMNS = "wrong number of columns"
 BAD_GRADE = "grade is not a number"  # neither are NaN and infinity
+FRACTION = "no grade but a fraction in column"  # beside pairs; followed by a blank and the column's name
 LINE_TOO_LONG = "line too long"
+BROKEN_QUOTES = "broken quotes"  # of a cell that is quoted as csv writers do
 WRONG_TYPE = "wrong type for column"
 
 REASONS = (
@@ -30,7 +34,9 @@ REASONS = (
     EMPTY_TEXT,
     WRONG_COLUMNS,
     BAD_GRADE,
+    FRACTION,
     LINE_TOO_LONG,
+    BROKEN_QUOTES,
     WRONG_TYPE,
 )
 
@@ -43,9 +49,10 @@ class Columns:
         id: the passage's id (passages), the query's (queries, qrels, pairs).
         text: the passage's text (passages), the query (queries), the anchor (pairs).
         title: the passage's title (passages), that of the positives (pairs).
-        positive: a string or a list of strings (pairs).
+        positive: a string, an object with a text, or a list of those (pairs).
         passage_id: the passage's id (qrels).
-        grade: the relevance (qrels); without one, every line means grade 1.
+        grade: the relevance (qrels, pairs); without one, every row means grade 1.
+        negatives: passages that someone took for negatives, in the forms of positives (pairs).
     """
 
     id: str | None = None
@@ -54,6 +61,7 @@ class Columns:
     positive: str | None = None
     passage_id: str | None = None
     grade: str | None = None
+    negatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,14 +71,16 @@ class InputFile:
     Attributes:
         path: as ``FileSystems.open`` takes it.
         kind: one of ``KINDS``.
-        format: ``jsonl``, ``parquet``, ``tsv``, ``trec-qrels`` or ``beir-qrels``.
+        format: the name of its ``RowFormat``.
         columns: which column plays which part.
         size: in bytes, as stored (compressed, if it is).
         index: position in the run's list of files; the ``file`` column of every row read.
-        names: all columns in their order, where rows are cells without names (tsv, qrels).
+        names: all columns in their order, as far as the head shows them.
         header: the first line that is not blank holds the names, and is no row.
+        delimiter: between cells that are quoted as csv writers do; empty where none is.
         pass_through: the further columns of every passage table of this run, whether this file has them
             or not, so that the tables of all files have one schema.
+        judged_negatives: the negatives beside pairs count as judged, with grade 0.
     """
 
     path: str
@@ -81,7 +91,14 @@ class InputFile:
     index: int = 0
     names: tuple[str, ...] = ()
     header: bool = False
+    delimiter: str = ""
     pass_through: tuple[str, ...] = ()
+    judged_negatives: bool = False
+
+    @property
+    def head(self) -> Head:
+        """What the file's format needs to read it."""
+        return Head(self.format, self.names, header=self.header, delimiter=self.delimiter)
 
     @property
     def wanted(self) -> tuple[str | None, ...]:
@@ -93,9 +110,4 @@ class InputFile:
             return (c.id, c.text)
         if self.kind == "qrels":
             return (c.id, c.passage_id, c.grade)
-        return (c.id, c.text, c.title, c.positive)
-
-
-def place(file: InputFile, line: int) -> str:
-    """Return ``path:line``, or ``path:row N`` for Parquet: how messages and reports name a row."""
-    return f"{file.path}:row {line}" if file.format == "parquet" else f"{file.path}:{line}"
+        return (c.id, c.text, c.title, c.positive, c.grade, *c.negatives)

@@ -1,0 +1,208 @@
+"""From the values of one row to what it says: passages, queries, judgements. Or to the reason why it says nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from hardneg.transforms.core.text import passage_string, text_id
+from hardneg.transforms.inputs.input_files import (
+    BAD_GRADE,
+    EMPTY_TEXT,
+    FRACTION,
+    INVALID_UTF8,
+    LONE_SURROGATE,
+    MISSING_ID,
+    NUL_CHARACTER,
+    WRONG_TYPE,
+    InputFile,
+)
+from hardneg.transforms.inputs.synonyms import OBJECT_IDS, OBJECT_TEXTS, TITLES
+
+_EXACT = 2**53  # up to here every whole number is a float
+
+# (kind of table, its row without file and line): what one row of a file says.
+Parsed = list[tuple[str, tuple[Any, ...]]]
+
+
+class RejectedRowError(Exception):
+    """The row at hand can't be used; the text is the reason."""
+
+
+def parse_passage(file: InputFile, identifier: Any, text: Any, title: Any, *further: Any) -> Parsed:
+    """Return a passage; values that pass through are strings as they are, and anything else as its JSON."""
+    columns = file.columns
+    passage_id = None if columns.id is None else parse_id(identifier, columns.id)
+    passage = passage_string(parse_text(title, columns.title), parse_text(text, columns.text))
+    if not passage:
+        raise RejectedRowError(EMPTY_TEXT)
+    through = [_passed(value, name) for value, name in zip(further, file.pass_through, strict=True)]
+    return [("passages", (passage_id or text_id(passage), passage, *through))]
+
+
+def parse_query(file: InputFile, identifier: Any, text: Any) -> Parsed:
+    """Return a query."""
+    query_id = None if file.columns.id is None else parse_id(identifier, file.columns.id)
+    query = parse_text(text, file.columns.text)
+    if not query:
+        raise RejectedRowError(EMPTY_TEXT)
+    return [("queries", (query_id or text_id(query), query))]
+
+
+def parse_qrel(file: InputFile, query_id: Any, passage_id: Any, grade: Any) -> Parsed:
+    """Return a judgement."""
+    ids = parse_id(query_id, file.columns.id), parse_id(passage_id, file.columns.passage_id)
+    return [("qrels", (*ids, 1.0 if file.columns.grade is None else parse_grade(grade)))]
+
+
+def parse_pair(
+    file: InputFile, identifier: Any, anchor: Any, title: Any, positive: Any, label: Any, *negatives: Any
+) -> Parsed:
+    """Return a query; of each of its positives a passage and a judgement; and its negatives as passages.
+
+    A row without a positive (null, an empty list, an empty cell) is a query without one. The grade of a judgement is
+    that of the row (``pair_grade``), 1 without any. A negative counts as judged, with grade 0, if the file says so.
+    """
+    columns = file.columns
+    [(kind, (query_id, query))] = parse_query(file, identifier, anchor)
+    title = parse_text(title, columns.title)
+    grade = 1.0 if columns.grade is None else pair_grade(label, columns.grade)
+    found = [(*passage, grade) for passage in _passages(positive, columns.positive, title)]
+    if not all(text for _, text, _ in found):
+        raise RejectedRowError(EMPTY_TEXT)
+    judged = 0.0 if file.judged_negatives else None
+    for name, value in zip(columns.negatives, negatives, strict=True):
+        found += [(*passage, judged) for passage in _passages(value, name, "") if passage[1]]
+    parsed: Parsed = [(kind, (query_id, query))]
+    nulls = (None,) * len(file.pass_through)  # further columns are the corpus's
+    for passage_id, text, graded in dict.fromkeys(found):
+        parsed.append(("passages", (passage_id, text, *nulls)))
+        if graded is not None:
+            parsed.append(("qrels", (query_id, passage_id, graded)))
+    return parsed
+
+
+PARSERS: dict[str, Callable[..., Parsed]] = {
+    "passages": parse_passage,
+    "queries": parse_query,
+    "qrels": parse_qrel,
+    "pairs": parse_pair,
+}
+
+
+def _passages(value: Any, column: str | None, title: str) -> list[tuple[str, str]]:
+    """Return (id, passage string) of a string, of an object with a text, or of a list of those."""
+    if value is None or value == "":
+        return []
+    return [passage_of(each, column, title) for each in (value if isinstance(value, list) else [value])]
+
+
+def passage_of(value: Any, column: str | None, title: str = "") -> tuple[str, str]:
+    """Return the id and the passage string of a string, or of an object that has a text, and perhaps id and title.
+
+    Args:
+        value: what stands in the column.
+        column: its name, for errors.
+        title: of a passage that is a string.
+
+    Raises:
+        RejectedRowError: it is neither.
+    """
+    if not isinstance(value, dict):
+        passage = passage_string(title, parse_text(value, column))
+        return text_id(passage), passage
+    named = next((name for name in OBJECT_TEXTS if value.get(name) is not None), None)
+    if named is None and not any(name in value for name in OBJECT_TEXTS):
+        raise RejectedRowError(f"{WRONG_TYPE} {column}")
+    own_title = next((value[name] for name in TITLES if name in value), None)
+    passage = passage_string(parse_text(own_title, column), parse_text(value[named] if named else None, column))
+    identifier = next((value[name] for name in OBJECT_IDS if value.get(name) is not None), None)
+    return text_id(passage) if identifier is None else parse_id(identifier, column), passage
+
+
+def parse_string(value: Any, column: str | None) -> str:
+    """Return a string as it is, and nothing for null.
+
+    Raises:
+        RejectedRowError: it is something else, or holds what no text can.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bytes):  # a Parquet column without the mark that says that it holds strings
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise RejectedRowError(INVALID_UTF8) from None
+    if not isinstance(value, str):
+        raise RejectedRowError(f"{WRONG_TYPE} {column}")
+    if "\0" in value:
+        raise RejectedRowError(NUL_CHARACTER)
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise RejectedRowError(LONE_SURROGATE) from None
+    return value
+
+
+def parse_id(value: Any, column: str | None) -> str:
+    """Return an id as a string; a whole number may be a float, as pandas makes them beside a missing one."""
+    if isinstance(value, float) and math.isnan(value):
+        raise RejectedRowError(MISSING_ID)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    identifier = parse_string(value, column)
+    if not identifier.strip():
+        raise RejectedRowError(MISSING_ID)
+    return identifier
+
+
+def parse_text(value: Any, column: str | None) -> str:
+    """Return a text as it is, or nothing if there is nothing but white space."""
+    text = parse_string(value, column)
+    return text if text.strip() else ""
+
+
+def _passed(value: Any, column: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | bytes):
+        try:
+            value = json.dumps(value, ensure_ascii=False, default=str)
+        except (ValueError, TypeError, RecursionError):
+            raise RejectedRowError(f"{WRONG_TYPE} {column}") from None
+    return parse_string(value, column)
+
+
+def parse_grade(value: Any) -> float:
+    """Return a grade: a finite number, or one in digits.
+
+    Raises:
+        RejectedRowError: it is none.
+    """
+    if isinstance(value, str) and "_" in value:  # Python reads 1_0 as ten
+        raise RejectedRowError(BAD_GRADE)
+    try:
+        grade = float(value)
+    except (TypeError, ValueError):
+        raise RejectedRowError(BAD_GRADE) from None
+    if not math.isfinite(grade):
+        raise RejectedRowError(BAD_GRADE)
+    return grade
+
+
+def pair_grade(value: Any, column: str) -> float:
+    """Return the grade of a pair that a column beside it gives, as in qrels: 0 is judged not relevant.
+
+    Raises:
+        RejectedRowError: it is no whole number. A teacher's score or a similarity is no grade, and taken for one it
+            would make negatives of positives.
+    """
+    grade = parse_grade(value)
+    if not grade.is_integer():
+        raise RejectedRowError(f"{FRACTION} {column}")
+    return grade
