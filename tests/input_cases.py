@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from hardneg.transforms.inputs.input_files import (
     Columns,
     InputFile,
 )
-from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
+from hardneg.transforms.inputs.options import InputOptions
+from hardneg.transforms.inputs.planning import plan_inputs
 from hardneg.transforms.inputs.rows import passage_schema, read_rows
 
 CORPUS = '{"_id": "p1", "title": "T", "text": "one"}\n{"_id": "p2", "text": "two"}\n'
@@ -95,7 +97,8 @@ def separate(folder: Path, **changed: Any) -> InputOptions:
     return InputOptions(**{**{name: make() for name, make in given.items() if name not in changed}, **changed})
 
 
-def message(options: InputOptions) -> str:
+def message(options: InputOptions, pass_through: Sequence[str] = ()) -> str:
+    """Return what planning says is wrong, with parameters as the command line writes them."""
     with pytest.raises(HardnegError) as caught:
-        plan_inputs(options)
-    return str(caught.value)
+        plan_inputs(options, pass_through)
+    return caught.value.told(lambda name: "--" + name.replace("_", "-"))

@@ -28,8 +28,10 @@ from hardneg.transforms.audit.triplet_files import (
 from hardneg.transforms.audit.triplet_reading import read_triplets, rows_at
 from hardneg.transforms.audit.triplet_rows import TripletBatch
 from hardneg.transforms.core.hashing import KeyMap
-from hardneg.transforms.inputs.evaluation_sets import read_held_out
-from hardneg.transforms.inputs.judgements import plan_files, read_judgements
+from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluation_sets
+from hardneg.transforms.inputs.formats.registry import place_of
+from hardneg.transforms.inputs.judgements import read_judgements
+from hardneg.transforms.inputs.looking import plan_files
 from hardneg.transforms.output.finished_run import FinishedRun
 
 _SHOWN = 60
@@ -82,7 +84,7 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
     files = find_triplet_files(paths)
     run = _run_of(files)
     known, findings = _known(options, run)
-    queries, passages = read_held_out(options.holdout, options.holdout_split, options.min_relevance)
+    held_out = held_out_of(read_evaluation_sets(options.holdout, options.holdout_split, options.min_relevance))
     names = ColumnNames(options.anchor_column, options.positive_column, tuple(options.negative_column))
     layouts = [layout_of(file, names) for file in files]
     records = _records(files, layouts)
@@ -96,7 +98,7 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
     if options.expect:
         findings += auditing.too_few_negatives(records, options.expect)
     findings += check_run(run, options.expect) if run else []
-    findings += auditing.held_out(records, queries, passages)
+    findings += auditing.held_out(records, held_out.query_texts, held_out.passage_texts)
     return AuditReport(
         files=len(files),
         rows=len(records),
@@ -121,16 +123,16 @@ def _run_of(files: Sequence[TripletFile]) -> FinishedRun | None:
 def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[Known, list[Finding]]:
     """Return the positives known from elsewhere, and what is wrong with the ids of the files they are in."""
     columns = {
-        "--id-column": options.id_column,
-        "--text-column": options.text_column,
-        "--title-column": options.title_column,
-        "--query-id-column": options.query_id_column,
-        "--anchor-column": options.query_column,
+        "id_column": options.id_column,
+        "text_column": options.text_column,
+        "title_column": options.title_column,
+        "query_id_column": options.query_id_column,
+        "anchor_column": options.query_column,
     }
     named = {option: name for option, name in columns.items() if name}
     maps: dict[str, KeyMap] = {}
     findings = []
-    for kind, given, option in (("queries", options.queries, "--queries"), ("passages", options.corpus, "--corpus")):
+    for kind, given, option in (("queries", options.queries, "queries"), ("passages", options.corpus, "corpus")):
         if given:
             reference = read_reference(plan_files(kind, given, option, named), kind)
             maps[kind] = reference.texts
@@ -140,7 +142,7 @@ def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[Known, list[
     if run and len(maps) < 2:
         maps = {"queries": run.text_keys("queries"), "passages": run.text_keys("passages"), **maps}
     empty = KeyMap(*(np.zeros(0, dtype=np.uint64),) * 2)
-    files = plan_files("qrels", options.qrels, "--qrels")
+    files = plan_files("qrels", options.qrels, "qrels")
     judged = read_judgements(files, options.min_relevance)
     return known_positives(judged, maps.get("queries", empty), maps.get("passages", empty)), findings
 
@@ -178,7 +180,7 @@ def _faults(
 
 def _place(file: TripletFile) -> str:
     """Return how the place of a row begins; its number follows."""
-    return f"{file.path}:row " if file.format == "parquet" else f"{file.path}:"
+    return place_of(file.path, file.format, "")
 
 
 def _split(sentence: str) -> Example:

@@ -22,7 +22,7 @@ from hardneg.pipelines.runs.runner import pipeline_options, run_graph, worker_th
 from hardneg.pipelines.runs.work_folder import working
 from hardneg.transforms.core import storage
 from hardneg.transforms.export.registry import format_named
-from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, read_holdout
+from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluation_sets
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.planning import plan_inputs
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
@@ -93,14 +93,12 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
     result = storage.join(work, "result") if storage.is_local(config.output) else config.output
     plan = Plan(
         config,
-        files=[] if config.from_run else plan_inputs(config.inputs),
+        files=[] if config.from_run else plan_inputs(config.inputs, config.policy.pass_through),
         work=work,
         result=result,
         threads=worker_threads(options),
         further={} if config.from_run else _further_files(config),
-        holdout=read_holdout(config.holdout, config.holdout_split, config.min_relevance)
-        if config.holdout
-        else NOTHING_HELD_OUT,
+        holdout=held_out_of(read_evaluation_sets(config.holdout, config.holdout_split, config.min_relevance)),
         denoising=_read_judge(config.judge_file, config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
     )

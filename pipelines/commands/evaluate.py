@@ -11,7 +11,8 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.options.finished import EvaluateOptions
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.files import explaining
-from hardneg.transforms.inputs.judgements import plan_files, read_judgements
+from hardneg.transforms.inputs.judgements import read_judgements
+from hardneg.transforms.inputs.looking import plan_files
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.run_tables import columns_of
 from hardneg.transforms.reports.evaluation import CANDIDATE_COLUMNS, Figure, QuerySums, Relevance, figures, sum_queries
@@ -184,7 +185,7 @@ def _sums(run: FinishedRun, options: EvaluateOptions) -> QuerySums:
     queries = run.text_keys("queries")
     relevance = None
     if options.judgements:
-        judgements = read_judgements(plan_files("qrels", options.judgements, "--judgements"), options.min_relevance)
+        judgements = read_judgements(plan_files("qrels", options.judgements, "judgements"), options.min_relevance)
         if not np.isin(judgements.judged_queries, queries.keys).any():
             raise HardnegError(
                 f"--judgements {options.judgements[0]}: it names no query of {run.path}: check that its ids are the "

@@ -20,7 +20,7 @@ from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.storage import is_local
 from hardneg.transforms.core.tokenization import TokenizerSpec
 from hardneg.transforms.filters.screen import Policy
-from hardneg.transforms.inputs.planning import InputOptions
+from hardneg.transforms.inputs.options import InputOptions
 from hardneg.transforms.models.files import BUNDLED, ModelSpec
 from hardneg.transforms.models.served.cross_encoder import RemoteSpec
 from hardneg.transforms.output.finished_run import FinishedRun
@@ -227,8 +227,7 @@ class MineConfig(DenoiseOptions, RetrievalOptions, RemoteOptions):
 
     @property
     def inputs(self) -> InputOptions:
-        given = {name: getattr(self, name) for name in InputOptions.__dataclass_fields__}
-        return InputOptions(**{**given, "pass_through": list(self.policy.pass_through)})
+        return InputOptions.model_validate({name: getattr(self, name) for name in InputOptions.model_fields})
 
     @property
     def work_folder(self) -> str:

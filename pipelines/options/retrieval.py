@@ -5,33 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from hardneg.transforms.inputs.options import InputOptions
 
 
-class LayoutOptions(BaseModel):
-    """What is read: one of the input layouts, for every command that takes them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input: str | None = Field(
-        None, description="A folder in the BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."
-    )
-    split: str | None = Field(None, description="Which qrels of --input to use.")
-    corpus: list[str] = Field([], description="Corpus files (Parquet, JSONL, TSV), paths or globs.")
-    queries: list[str] = Field([], description="Query files.")
-    qrels: list[str] = Field([], description="Judgements, in TREC's or in BEIR's form.")
-    pairs: list[str] = Field(
-        [], description="Files of anchors and positives; without --corpus the positives are the corpus."
-    )
-    id_column: str | None = Field(None, description="The corpus's id column, if it is not recognised.")
-    text_column: str | None = Field(None, description="The corpus's text column.")
-    title_column: str | None = Field(None, description="The corpus's title column.")
-    anchor_column: str | None = Field(None, description="The query text's column.")
-    positive_column: str | None = Field(None, description="The positives' column in pairs.")
-    query_id_column: str | None = Field(None, description="The query id's column.")
-
-
-class RetrievalOptions(LayoutOptions):
+class RetrievalOptions(InputOptions):
     """Inputs and retrievers; a field's name with dashes is its option."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from hardneg.pipelines.options.retrieval import LayoutOptions
+from hardneg.transforms.inputs.options import InputOptions
 from hardneg.transforms.models.files import BUNDLED, ModelSpec
 
 
-class TrainOptions(LayoutOptions):
+class TrainOptions(InputOptions):
     """What ``hardneg train-judge`` needs."""
 
     scored_pairs: list[str] = Field(
@@ -86,7 +86,7 @@ class TrainOptions(LayoutOptions):
     def mining(self, run: str) -> dict[str, Any]:
         """Return the options of the run that mines the negatives: judged without a cross-encoder."""
         judge: Literal["bi-encoder"] = "bi-encoder"
-        given = (*LayoutOptions.model_fields, "max_queries", "device", "trust_remote_code")
+        given = (*InputOptions.model_fields, "max_queries", "device", "trust_remote_code")
         return {name: getattr(self, name) for name in given} | {
             "bi_encoder": [self.bi_encoder],
             "judge": judge,

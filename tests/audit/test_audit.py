@@ -272,7 +272,7 @@ def test_overlap_with_an_evaluation_set(form: str, tmp_path: Path) -> None:
     questions = write_jsonl(tmp_path / "questions.jsonl", [{"question": rows[1]["query"]}])
     assert counts(path, holdout=[str(questions)]) == {"held_out_queries": 1}
     (folder / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nunjudged\tother\t1\n", encoding="utf-8")
-    with pytest.raises(HardnegError, match="several splits: choose with --holdout-split of dev, train"):
+    with pytest.raises(HardnegError, match="several splits: choose with holdout_split of dev, train"):
         look(path, holdout=[str(folder)])
     assert counts(path, holdout=[str(folder)], holdout_split="dev") == {"held_out_queries": 1, "held_out_passages": 1}
 
@@ -282,11 +282,11 @@ def test_overlap_with_an_evaluation_set(form: str, tmp_path: Path) -> None:
     [
         ([{"x": "a", "positive": "b", "negative": "c"}], {}, "known to be the anchor.*x, positive, negative"),
         ([{"anchor": "a", "query": "a", "pos": "b", "neg": "c"}], {}, "anchor, query might each be the anchor"),
-        ([{"query": "a", "pos": "b"}], {}, "known to be the negative.*--negative-column"),
+        ([{"query": "a", "pos": "b"}], {}, "known to be the negative.*negative_column"),
         ([{"query": "a", "pos": "b", "neg": "c"}], {"negative_column": ["bad"]}, "no column 'bad'"),
         ([{"query": "a", "pos": "b", "neg": "c"}], {"holdout_split": "dev"}, "--holdout-split"),
-        ([{"query": "a", "pos": "b", "neg": "c"}], {"qrels": ["nowhere.tsv"]}, "--qrels nowhere.tsv matches no file"),
-        ([{"query": "a", "pos": "b", "neg": "c"}], {"holdout": ["nowhere"]}, "--holdout nowhere does not exist"),
+        ([{"query": "a", "pos": "b", "neg": "c"}], {"qrels": ["nowhere.tsv"]}, "qrels nowhere.tsv matches no file"),
+        ([{"query": "a", "pos": "b", "neg": "c"}], {"holdout": ["nowhere"]}, "holdout nowhere matches no file"),
         ([], {}, "has no row"),
     ],
 )
@@ -307,6 +307,6 @@ def test_columns_that_the_user_names(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(HardnegError, match="holds no Parquet or JSONL file"):
         look(tmp_path / "folder")
-    (tmp_path / "set.arrow").write_bytes(b"")
-    with pytest.raises(HardnegError, match="neither Parquet"):
-        look(tmp_path / "set.arrow")
+    (tmp_path / "set.xlsx").write_bytes(b"")
+    with pytest.raises(HardnegError, match="suffix that says nothing"):
+        look(tmp_path / "set.xlsx")

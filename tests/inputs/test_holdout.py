@@ -14,7 +14,16 @@ from conftest import Run, write_beir
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import normalise, text_digest
-from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, read_holdout
+from hardneg.transforms.inputs.evaluation_sets import (
+    NOTHING_HELD_OUT,
+    Holdout,
+    held_out_of,
+    read_evaluation_sets,
+)
+
+
+def read_holdout(*paths: Path) -> Holdout:
+    return held_out_of(read_evaluation_sets([str(path) for path in paths], None, 1.0))
 
 
 def digests(*texts: str) -> pa.ChunkedArray:
@@ -28,7 +37,7 @@ def ids(*names: str) -> pa.ChunkedArray:
 def test_qrels_hold_out_by_id(tmp_path: Path) -> None:
     file = tmp_path / "dev.tsv"
     file.write_text("query-id\tcorpus-id\tscore\nq1\tp1\t1\nq2\tp2\t0\n", encoding="utf-8")
-    held = read_holdout([str(file)], None, 1.0)
+    held = read_holdout(file)
     assert held.queries(ids("q1", "q2", "q3"), digests("a", "b", "c")).tolist() == [True, True, False]
     # A passage that was judged not relevant is no gold passage.
     assert held.passages(ids("p1", "p2", "p3"), digests("a", "b", "c")).tolist() == [True, False, False]
@@ -43,7 +52,7 @@ def test_texts_hold_out_whatever_their_ids(tmp_path: Path) -> None:
         [{"_id": "x", "text": "Which one?"}, {"_id": "y", "text": "unjudged"}],
         [("x", "1", 1)],
     )
-    held = read_holdout([str(pairs), str(folder)], None, 1.0)
+    held = read_holdout(pairs, folder)
     queries = held.queries(ids(*"abcd"), digests("WHAT  is it?", "which one?", "unjudged", "another"))
     assert queries.tolist() == [True, True, False, False]
     passages = held.passages(ids(*"abcd"), digests("it is this.", "A gold", "other", ""))
@@ -56,8 +65,8 @@ def test_nothing_held_out() -> None:
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(HardnegError, match="--holdout"):
-        read_holdout([str(tmp_path / "none.tsv")], None, 1.0)
+    with pytest.raises(HardnegError, match="holdout"):
+        read_holdout(tmp_path / "none.tsv")
 
 
 @pytest.mark.parametrize("name", ["empty.tsv", "empty.txt", "head.tsv"])
@@ -65,8 +74,8 @@ def test_an_evaluation_set_that_holds_nothing_is_refused(tmp_path: Path, name: s
     """It would protect nothing, and its user would not know."""
     file = tmp_path / name
     file.write_text("query-id\tcorpus-id\tscore\n" if name == "head.tsv" else "")
-    with pytest.raises(HardnegError, match="--holdout"):
-        read_holdout([str(file)], None, 1.0)
+    with pytest.raises(HardnegError, match="holdout"):
+        read_holdout(file)
 
 
 def mined(run: Run) -> tuple[set[str], set[str]]:

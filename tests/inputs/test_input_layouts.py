@@ -28,7 +28,8 @@ from hardneg.transforms.core.text import text_id
 from hardneg.transforms.inputs.input_files import (
     Columns,
 )
-from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
+from hardneg.transforms.inputs.options import InputOptions
+from hardneg.transforms.inputs.planning import plan_inputs
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".zst", ".xz"])
@@ -42,7 +43,7 @@ def test_a_beir_folder(tmp_path: Path, suffix: str) -> None:
     assert ids([vars(f) for f in files], "kind", "format", "index") == [
         ("passages", "jsonl", 0),
         ("queries", "jsonl", 1),
-        ("qrels", "beir-qrels", 2),
+        ("qrels", "tsv", 2),
     ]
     assert [f.size for f in files] == [os.path.getsize(f.path) for f in files]
     found = read_all(files)
@@ -77,12 +78,12 @@ def test_pairs_are_queries_passages_and_qrels(tmp_path: Path, name: str) -> None
     else:
         write(path, "".join(json.dumps(row) + "\n" for row in rows))
     [file] = plan_inputs(InputOptions(pairs=str(path)))
-    assert file.columns == Columns(text="question", positive="answer")
+    assert file.columns == Columns(text="question", positive="answer", grade="score")
     found = read(file, chunk_rows=2)
     assert ids(found["queries"], "query_id", "text") == [(text_id(q), q) for q in PAIRS["question"]]
     assert ids(found["passages"], "passage_id", "text") == [(text_id(p), p) for p in PAIRS["answer"]]
     assert ids(found["qrels"], "query_id", "passage_id", "grade") == [
-        (text_id(q), text_id(p), 1.0) for q, p in zip(PAIRS["question"], PAIRS["answer"], strict=True)
+        (text_id(q), text_id(p), float(grade)) for q, p, grade in zip(*PAIRS.values(), strict=True)
     ]
     assert {row["line"] for row in found["qrels"]} == ({2, 3, 4} if name.endswith("tsv") else {1, 2, 3})
     assert found["counts"] == [{"file": 0, "rows": 3}]
@@ -107,7 +108,7 @@ def test_a_row_of_pairs_may_hold_several_positives_a_title_and_an_id(tmp_path: P
 def test_pairs_with_a_corpus_without_ids(tmp_path: Path) -> None:
     pairs = write(tmp_path / "p.jsonl", '{"anchor": "a", "positive": "x", "text": "other"}\n')
     corpus = write(tmp_path / "c.jsonl", '{"text": "x", "url": "u"}\n{"text": "y", "title": "T", "n": [1, "é"]}\n')
-    files = plan_inputs(InputOptions(pairs=pairs, corpus=corpus, pass_through=["url", "n"]))
+    files = plan_inputs(InputOptions(pairs=pairs, corpus=corpus), ["url", "n"])
     assert [f.kind for f in files] == ["passages", "pairs"]
     assert files[1].columns == Columns(text="anchor", positive="positive")
     found = read_all(files)
@@ -135,7 +136,7 @@ def test_a_corpus_in_every_format_with_columns_that_pass_through(tmp_path: Path,
         write(tmp_path / name, "\n".join(lines))
     else:
         write(tmp_path / name, "\n".join("\t".join(map(str, row)) for row in [tuple(columns), *rows]))
-    [corpus, *_] = plan_inputs(separate(tmp_path, corpus=str(tmp_path / name), pass_through=("n", "url")))
+    [corpus, *_] = plan_inputs(separate(tmp_path, corpus=str(tmp_path / name)), ("n", "url"))
     assert corpus.columns == Columns(id="docid", text="contents", title="title")
     assert ids(read(corpus)["passages"], "passage_id", "text", "n", "url") == [
         ("1", "T one", "1", "u"),
@@ -157,7 +158,7 @@ def test_what_passes_through_parquet_becomes_a_string(tmp_path: Path) -> None:
             "none": pa.nulls(1),
         },
     )
-    [corpus, *_] = plan_inputs(separate(tmp_path, corpus=path, pass_through=["t", "f", "b", "raw", "s", "none"]))
+    [corpus, *_] = plan_inputs(separate(tmp_path, corpus=path), ["t", "f", "b", "raw", "s", "none"])
     assert list(read(corpus)["passages"][0].values()) == [
         "1", "one", 0, 1, "2023-11-14 22:13:20.123456789", "0.5", "true", "bytes", '{"k": [null, "é"]}', None,
     ]  # fmt: skip

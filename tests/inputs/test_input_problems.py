@@ -32,7 +32,8 @@ from hardneg.transforms.inputs.input_files import (
     Columns,
     InputFile,
 )
-from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
+from hardneg.transforms.inputs.options import InputOptions
+from hardneg.transforms.inputs.planning import plan_inputs
 
 # ---------------- problems with files
 
@@ -50,11 +51,9 @@ BAD_FILES = {
     "gzip as JSON": ("c.jsonl", gzip.compress(CORPUS.encode()), "holds gzip data"),
     "binary": ("c.jsonl", bytes(range(256)) * 20, "none of its first"),
     "UTF-16": ("c.jsonl", CORPUS.encode("utf-16"), "UTF-16"),
-    "JSON array": (
-        "c.json",
-        b'[{"_id": "1", "text": "a"},\n {"_id": "2", "text": "b"}]',
-        "one object a line",
-    ),
+    "JSON over several lines": ("c.json", b'{\n "_id": "1",\n "text": "a"\n}', "jq -c ."),
+    "JSON array of lists": ("c.jsonl", b'[[1, "a"],\n [2, "b"]]', "one object a line"),
+    "JSON array cut off": ("c.json", b'[{"_id": "1", "text": "a"},\n {"_id": "2", "text": ', "from row 2 on"),
     "binary TSV": ("c.tsv", b"\xff\xfa\x00\x01" * 20, "not tab-separated text"),
     "not gzip": ("c.jsonl.gz", CORPUS.encode(), "not intact gzip"),
     "not bzip2": ("c.jsonl.bz2", CORPUS.encode(), "not intact bzip2"),
@@ -63,9 +62,9 @@ BAD_FILES = {
     "truncated gzip": ("c.jsonl.gz", TRUNCATED, "cut off"),
     "truncated zstd": ("c.jsonl.zst", zstandard.compress(os.urandom(5000))[:2000], "not intact zstd"),
     "compressed Parquet": ("c.parquet.gz", gzip.compress(PARQUET), "decompress"),
-    "unknown suffix": ("c.csv", b"id,text\n1,a\n", "suffix"),
+    "unknown suffix": ("c.xlsx", b"id,text\n1,a\n", "suffix"),
     "TSV with three columns": ("c.tsv", b"1\tT\tone\n", "add a first line"),
-    "TSV with one column": ("c.tsv", b"one\n", "has 1 tab-separated column and no header"),
+    "TSV with one column": ("c.tsv", b"one\n", "has 1 column and no header"),
     "TSV without a text": ("c.tsv", b"id\tfoo\n1\tone\n", "--text-column"),
     "no id": ("c.jsonl", b'{"text": "a"}\n', "--id-column"),
     "two ids": ("c.jsonl", b'{"id": 1, "pid": 1, "text": "a"}\n', "id, pid might each be the passage's id"),
@@ -155,16 +154,25 @@ def test_files_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ({"corpus": "c", "queries": "q"}, "without --qrels"),
         ({"pairs": "p", "split": "train"}, "--split names"),
         ({"pairs": "p", "id_column": "x"}, "--id-column names a column of a corpus"),
-        ({"pairs": "p", "pass_through": ["x"]}, "--pass-through names a column of a corpus"),
         ({"input": "d", "positive_column": "x"}, "--positive-column names a column of pairs"),
-        ({"input": "d", "pass_through": ["text"]}, "--pass-through can't be text"),
-        ({"input": "d", "pass_through": ["a", "a"]}, "twice"),
         ({"input": "nowhere"}, "--input nowhere does not exist"),
         ({"pairs": "nowhere.parquet"}, "--pairs nowhere.parquet matches no file"),
     ],
 )
 def test_combinations_that_make_no_sense(given: dict[str, Any], expected: str) -> None:
     assert expected in message(InputOptions(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "pass_through", "expected"),
+    [
+        ({"pairs": "p"}, ["x"], "--pass-through names a column of a corpus"),
+        ({"input": "d"}, ["text"], "--pass-through can't be text"),
+        ({"input": "d"}, ["a", "a"], "twice"),
+    ],
+)
+def test_columns_that_cannot_pass_through(given: dict[str, Any], pass_through: list[str], expected: str) -> None:
+    assert expected in message(InputOptions(**given), pass_through)
 
 
 def test_all_problems_are_listed(tmp_path: Path) -> None:
@@ -241,7 +249,7 @@ def test_a_column_to_pass_through_must_be_in_some_corpus_file(tmp_path: Path) ->
         write(tmp_path / "a.jsonl", CORPUS),
         write(tmp_path / "b.jsonl", '{"_id": 3, "text": "x", "url": "u"}'),
     ]
-    found = read_all(plan_inputs(separate(tmp_path, corpus=parts, pass_through="url")))
+    found = read_all(plan_inputs(separate(tmp_path, corpus=parts), ["url"]))
     assert ids(found["passages"], "url") == [None, None, "u"]
-    said = message(separate(tmp_path, corpus=parts, pass_through=["ulr"]))
+    said = message(separate(tmp_path, corpus=parts), ["ulr"])
     assert said == "--pass-through ulr: no corpus file has that column, the columns are _id, title, text, url."

@@ -28,8 +28,10 @@ from input_cases import (
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import passage_string
-from hardneg.transforms.inputs import files as formats_in
-from hardneg.transforms.inputs import rows as reading
+from hardneg.transforms.inputs.files import MAX_LINE_BYTES, lines
+from hardneg.transforms.inputs.formats.parquet import batch_rows
+from hardneg.transforms.inputs.formats.registry import ROW_FORMATS, place
+from hardneg.transforms.inputs.formats.row_format import Head
 from hardneg.transforms.inputs.input_files import (
     BAD_GRADE,
     EMPTY_TEXT,
@@ -44,9 +46,9 @@ from hardneg.transforms.inputs.input_files import (
     WRONG_TYPE,
     Columns,
     InputFile,
-    place,
 )
-from hardneg.transforms.inputs.planning import InputOptions, plan_inputs
+from hardneg.transforms.inputs.options import InputOptions
+from hardneg.transforms.inputs.planning import plan_inputs
 from hardneg.transforms.inputs.rows import read_rows
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -109,17 +111,17 @@ BAD_CELLS = {
     "surrogate in TSV": ("passages", b"p\t\xed\xa0\x80\t", INVALID_UTF8),
     "query without text": ("queries", b"q\t ", EMPTY_TEXT),
     "query without id": ("queries", b"\twhat?", MISSING_ID),
-    "two qrels columns": ("beir-qrels", b"q\tp", WRONG_COLUMNS),
-    "blanks for tabs": ("beir-qrels", b"q p 1", WRONG_COLUMNS),
-    "word as grade": ("beir-qrels", b"q\tp\tyes", BAD_GRADE),
-    "empty grade": ("beir-qrels", b"q\tp\t", BAD_GRADE),
-    "NaN": ("beir-qrels", b"q\tp\tnan", BAD_GRADE),
-    "infinity": ("beir-qrels", b"q\tp\t-inf", BAD_GRADE),
-    "underscored grade": ("beir-qrels", b"q\tp\t1_0", BAD_GRADE),
-    "qrels without query": ("beir-qrels", b"\tp\t1", MISSING_ID),
-    "qrels without passage": ("beir-qrels", b"q\t \t1", MISSING_ID),
-    "NUL in qrels": ("beir-qrels", b"q\tp\0\t1", NUL_CHARACTER),
-    "Latin-1 in qrels": ("beir-qrels", b"q\xe9\tp\t1", INVALID_UTF8),
+    "two qrels columns": ("tsv", b"q\tp", WRONG_COLUMNS),
+    "blanks for tabs": ("tsv", b"q p 1", WRONG_COLUMNS),
+    "word as grade": ("tsv", b"q\tp\tyes", BAD_GRADE),
+    "empty grade": ("tsv", b"q\tp\t", BAD_GRADE),
+    "NaN": ("tsv", b"q\tp\tnan", BAD_GRADE),
+    "infinity": ("tsv", b"q\tp\t-inf", BAD_GRADE),
+    "underscored grade": ("tsv", b"q\tp\t1_0", BAD_GRADE),
+    "qrels without query": ("tsv", b"\tp\t1", MISSING_ID),
+    "qrels without passage": ("tsv", b"q\t \t1", MISSING_ID),
+    "NUL in qrels": ("tsv", b"q\tp\0\t1", NUL_CHARACTER),
+    "Latin-1 in qrels": ("tsv", b"q\xe9\tp\t1", INVALID_UTF8),
     "three TREC columns": ("trec-qrels", b"q 0 p", WRONG_COLUMNS),
     "five TREC columns": ("trec-qrels", b"q 0 p 1 x", WRONG_COLUMNS),
     "word as TREC grade": ("trec-qrels", b"q 0 p high", BAD_GRADE),
@@ -138,9 +140,9 @@ def test_a_broken_line_of_cells_is_rejected_alone(tmp_path: Path, form: str, lin
             b"q1\twhat?",
             InputFile(path, "queries", "tsv", BY_ID, names=("_id", "text"), header=True),
         ),
-        "beir-qrels": (
+        "tsv": (
             b"q1\tp1\t1",
-            InputFile(path, "qrels", "beir-qrels", QREL_COLUMNS, names=QREL_NAMES, header=True),
+            InputFile(path, "qrels", "tsv", QREL_COLUMNS, names=QREL_NAMES, header=True),
         ),
         "trec-qrels": (
             b"q1 0 p1 1",
@@ -162,9 +164,6 @@ def test_a_broken_line_of_cells_is_rejected_alone(tmp_path: Path, form: str, lin
 
 
 BAD_PAIRS = {
-    "no positive": ('{"query_id": "q", "anchor": "a"}', EMPTY_TEXT),
-    "null positive": ('{"query_id": "q", "anchor": "a", "positive": null}', EMPTY_TEXT),
-    "no positives": ('{"query_id": "q", "anchor": "a", "positive": []}', EMPTY_TEXT),
     "one positive of two empty": ('{"query_id": "q", "anchor": "a", "positive": ["x", " "]}', EMPTY_TEXT),
     "number among positives": (
         '{"query_id": "q", "anchor": "a", "positive": ["x", 1]}',
@@ -202,25 +201,44 @@ def test_wrong_types_in_parquet(tmp_path: Path) -> None:
     assert ids(read(InputFile(path, "passages", "parquet", BY_ID))["rejected"], "reason") == [f"{WRONG_TYPE} _id"]
 
 
-def test_a_line_too_long_is_rejected_and_two_megabytes_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_megabytes_are_no_line_too_long(tmp_path: Path) -> None:
     def line(name: str, length: int) -> str:
         return json.dumps({"_id": name, "text": "x" * length}) + "\n"
 
     path = write(tmp_path / "c.jsonl", line("a", 2_000_000) + line("b", 5_000_000) + line("c", 3))
     file = InputFile(path, "passages", "jsonl", BY_ID)
     assert [len(row["text"]) for row in read(file)["passages"]] == [2_000_000, 5_000_000, 3]
-    monkeypatch.setattr(formats_in, "MAX_LINE_BYTES", 3_000_000)
-    found = read(file)
-    assert ids(found["passages"], "passage_id") == ["a", "c"]
-    assert ids(found["rejected"], "line", "reason") == [(2, LINE_TOO_LONG)]
+    assert [(number, line is None) for number, line in lines(path, longest=3_000_000)] == [
+        (1, False),
+        (2, True),
+        (3, False),
+    ]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "tsv", "trec-qrels"])
+def test_a_line_too_long_is_rejected(tmp_path: Path, form: str) -> None:
+    """A sparse file: a line of more than 64 MiB takes no room on the disk."""
+    path = tmp_path / "long"
+    with path.open("wb") as file:
+        file.truncate(MAX_LINE_BYTES + 1)
+        file.seek(0, 2)
+        file.write(b"\n")
+    [(number, reason)] = ROW_FORMATS[form].rows(str(path), Head(form, ("text",)), ("text",))
+    assert (number, reason) == (1, LINE_TOO_LONG)
 
 
 # ---------------- lines, chunks, places
 
 
 @pytest.mark.parametrize("block", [1, 3, 1 << 20])
-def test_lines_end_at_newlines_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(formats_in, "_BLOCK_BYTES", block)
+def test_lines_do_not_depend_on_blocks(tmp_path: Path, block: int) -> None:
+    content = "\ufeffa\u2028b\r\n\n\ufeffc\rd\r\n last"
+    path = write(tmp_path / "lines", content)
+    found = [(1, "a\u2028b"), (2, ""), (3, "\ufeffc\rd"), (4, " last")]
+    assert [(number, (line or b"").decode()) for number, line in lines(path, block)] == found
+
+
+def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
     texts = ["a\u2028b", "a\x0bb\x0cc\x1cd", "a\u0085b", "a\rb", "\ufeffa"]
     content = "\ufeff_id\ttext\r\n" + "".join(f"{n}\t{text}\r\n" for n, text in enumerate(texts)) + "\n \nlast\tline"
     [_, queries, _] = plan_inputs(separate(tmp_path, queries=write(tmp_path / "q.tsv", content)))
@@ -236,16 +254,14 @@ def test_a_byte_order_mark_and_crlf_in_json_lines(tmp_path: Path) -> None:
     assert ids(read(corpus)["passages"], "passage_id", "text") == [("p1", "T one"), ("p2", "two")]
 
 
-def test_chunks_are_bounded_by_rows_and_by_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_bounded_by_rows_and_by_characters(tmp_path: Path) -> None:
     path = write(tmp_path / "c.jsonl", "".join(f'{{"_id": {n}, "text": "abcd"}}\n' for n in range(10)))
     file = InputFile(path, "passages", "jsonl", BY_ID)
     assert [c.table.num_rows for c in read_rows(file, 4)] == [4, 4, 2, 1]
-    monkeypatch.setattr(reading, "CHUNK_CHARACTERS", 10)
-    assert [c.table.num_rows for c in read_rows(file)] == [2, 2, 2, 2, 2, 1]
+    assert [c.table.num_rows for c in read_rows(file, chunk_characters=10)] == [2, 2, 2, 2, 2, 1]
     table = pa.table({"_id": [str(n) for n in range(10)], "text": [f"{n}" * 100_000 for n in range(10)]})
     pq.write_table(table, tmp_path / "c.parquet", compression="none")
-    monkeypatch.setattr(formats_in, "BATCH_BYTES", 250_000)
-    assert formats_in._batch_rows(pq.read_metadata(tmp_path / "c.parquet")) == 2
+    assert batch_rows(pq.read_metadata(tmp_path / "c.parquet"), batch_bytes=250_000) == 2
     file = InputFile(str(tmp_path / "c.parquet"), "passages", "parquet", BY_ID)
     assert ids(read(file)["passages"], "line") == list(range(1, 11))
 
@@ -343,7 +359,7 @@ def test_arbitrary_bytes_are_rows_or_rejected_rows(folder: Path, data: bytes) ->
         InputFile(path, "passages", "jsonl", BY_ID),
         InputFile(path, "pairs", "jsonl", Columns(text="text", positive="_id")),
         InputFile(path, "queries", "tsv", BY_ID, names=("_id", "text")),
-        InputFile(path, "qrels", "beir-qrels", QREL_COLUMNS, names=QREL_NAMES),
+        InputFile(path, "qrels", "tsv", QREL_COLUMNS, names=QREL_NAMES),
         InputFile(path, "qrels", "trec-qrels", QREL_COLUMNS, names=("query-id", "i", "corpus-id", "score")),
     ):
         found = read(file, 3)

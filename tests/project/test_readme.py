@@ -15,10 +15,10 @@ from pydantic.fields import FieldInfo
 from hardneg.pipelines import cli
 from hardneg.pipelines.options.finished import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
 from hardneg.pipelines.options.mine import MineConfig, load_options
-from hardneg.pipelines.options.retrieval import LayoutOptions
 from hardneg.pipelines.options.train import TrainOptions
 from hardneg.pipelines.runs.runner import pipeline_options
 from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.inputs.options import InputOptions
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "README.zh-CN.md")
@@ -151,7 +151,7 @@ def test_the_pinned_torch_is_the_one_to_install_first(name: str) -> None:
 def test_every_option_of_the_training_has_its_row() -> None:
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     found = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*?) ?\|", text, re.MULTILINE))
-    inputs = set(LayoutOptions.model_fields)  # as for `mine`
+    inputs = set(InputOptions.model_fields)  # as for `mine`
     fields = {name: field for name, field in TrainOptions.model_fields.items() if name not in inputs}
     assert set(found) == {option(name, field) for name, field in fields.items()}
     for name, field in fields.items():

@@ -165,12 +165,12 @@ def test_logits_are_squashed(tmp_path: Path) -> None:
     [
         (_jsonl([{**GOOD[0], "score": 1.5}]), "row 1 has the score 1.5, and it must lie between 0 and 1"),
         (_jsonl([{**GOOD[0], "score": None}, GOOD[1]]), "row 1 has the score nan"),
-        (_jsonl([{**GOOD[0], "score": "high"}]), "'score' holds string, and it must hold numbers"),
-        (_jsonl([GOOD[0], {**GOOD[0], "query": "  "}]), "row 2 has no text in 'query'"),
-        (_jsonl([{**GOOD[0], "passage": None}, GOOD[1]]), "row 1 has no text in 'passage'"),
-        (_jsonl([{**GOOD[0], "passage": 7}]), "'passage' holds int64, and it must hold texts"),
+        (_jsonl([{**GOOD[0], "score": "high"}]), "pairs.jsonl:1 can't be used (grade is not a number)"),
+        (_jsonl([GOOD[0], {**GOOD[0], "query": "  "}]), "pairs.jsonl:2 has no text in 'query'"),
+        (_jsonl([{**GOOD[0], "passage": None}, GOOD[1]]), "pairs.jsonl:1 has no text in 'passage'"),
+        (_jsonl([{**GOOD[0], "passage": 7}]), "pairs.jsonl:1 can't be used (wrong type for column passage)"),
         (_jsonl([{"query": "a", "passage": "b"}]), "none of them is one of label, score, logit"),
-        (b"{not json}\n", "can't be read as jsonl"),
+        (b"{not json}\n", "is not JSON lines"),
     ],
 )
 def test_bad_scored_pairs_are_refused(tmp_path: Path, data: bytes, said: str) -> None:

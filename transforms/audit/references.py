@@ -13,7 +13,8 @@ from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, id_confl
 from hardneg.transforms.audit.triplet_rows import NOT_FINITE, Ints
 from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys, set_keys
 from hardneg.transforms.filters.known import Verdict
-from hardneg.transforms.inputs.input_files import InputFile, place
+from hardneg.transforms.inputs.formats.registry import place
+from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.judgements import Judgements, read_text_keys
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.run_tables import read_shard
@@ -32,13 +33,15 @@ class Reference:
 def read_reference(files: Sequence[InputFile], kind: str) -> Reference:
     """Read ``queries`` or ``passages``: the text's key of each id, and the ids that stand for two texts."""
     column = {"queries": "query_id", "passages": "passage_id"}[kind]
-    ids, texts, file, line = read_text_keys(files, kind)
-    repeated = np.flatnonzero(id_conflicts(ids, texts))
+    read = read_text_keys(files, kind)
+    repeated = np.flatnonzero(id_conflicts(read.ids, read.texts))
     examples = [
-        f"{place(files[int(file[row])], int(line[row]))}: {column} with another text than before"
+        f"{place(files[int(read.file[row])], int(read.line[row]))}: {column} with another text than before"
         for row in repeated[:EXAMPLES]
     ]
-    return Reference(KeyMap(ids, texts), Finding("duplicate_ids", len(np.unique(ids[repeated])), [*examples]))
+    return Reference(
+        KeyMap(read.ids, read.texts), Finding("duplicate_ids", len(np.unique(read.ids[repeated])), [*examples])
+    )
 
 
 def known_positives(judged: Judgements, queries: KeyMap, passages: KeyMap) -> Known:

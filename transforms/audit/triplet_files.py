@@ -1,7 +1,7 @@
 """Training data with negatives, ours or another tool's: which files, and which column plays which part.
 
 Forms: triplets (anchor, positive, negative), n-tuples (negative_1 to negative_n), lists (query, pos, neg, as
-FlagEmbedding has them; query, positive_passages, negative_passages, as Tevatron has them). In Parquet or JSON lines.
+FlagEmbedding has them; query, positive_passages, negative_passages, as Tevatron has them). In any format of rows.
 """
 
 from __future__ import annotations
@@ -9,26 +9,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hardneg.errors import HardnegError
-from hardneg.transforms.inputs.columns import head_of_rows, listed
-from hardneg.transforms.inputs.files import opened_parquet
-from hardneg.transforms.inputs.judgements import bare_suffix, files_in, matching_files
-from hardneg.transforms.inputs.planning import FORMATS
+from hardneg.errors import InputError, parameter
+from hardneg.transforms.inputs import synonyms
+from hardneg.transforms.inputs.columns import listed, negative_columns
+from hardneg.transforms.inputs.formats.registry import ROW_FORMATS, format_of, has_row_format
+from hardneg.transforms.inputs.formats.row_format import Head
+from hardneg.transforms.inputs.paths import files_at, files_in, is_folder, matching_files
 
-_ANCHORS = ("anchor", "query", "question", "query_text", "sentence1")
-_POSITIVES = (
-    "positive", "positives", "pos", "positive_passages", "positive_passage", "answer", "response", "sentence2",
-)  # fmt: skip
-_NEGATIVES = (
-    "negative", "negatives", "neg", "negative_passages", "negative_passage", "hard_negative", "hard_negatives",
-    "sentence3",
-)  # fmt: skip
-_QUERY_IDS = ("query_id", "query-id", "qid", "anchor_id", "anchor-id")
-_ROW_IDS = ("id", "_id")
-NUMBERED_POSITIVE = re.compile(r"pos(?:itive)?s?_?(\d+)")
-NUMBERED_NEGATIVE = re.compile(r"(?:hard_?)?neg(?:ative)?s?_?(\d+)")
 _POSITIVE_ID = re.compile(r"pos(?:itive)?s?(?:_passages?)?_?(\d*)_?ids?_?(\d*)")
 _NEGATIVE_ID = re.compile(r"(?:hard_?)?neg(?:ative)?s?(?:_passages?)?_?(\d*)_?ids?_?(\d*)")
 _POSITIVE_SCORES = re.compile(r"pos(?:itive)?s?_scores?")
@@ -37,7 +26,7 @@ _NEGATIVE_SCORES = re.compile(r"(?:hard_?)?neg(?:ative)?s?_scores?")
 
 @dataclass(frozen=True)
 class TripletFile:
-    """One file of a data set; its format is ``jsonl`` or ``parquet``."""
+    """One file of a data set, and the name of its ``RowFormat``."""
 
     path: str
     format: str
@@ -82,13 +71,14 @@ def find_triplet_files(paths: Sequence[str]) -> list[TripletFile]:
     """Return the files of a data set.
 
     Args:
-        paths: files, patterns, or folders: a run, its ``triplets/``, or any folder of Parquet or JSONL files.
+        paths: files, patterns, or folders: a run, its ``triplets/``, any folder of files with rows, or what datasets'
+            ``save_to_disk`` wrote.
 
     Raises:
-        HardnegError: nothing there, or a file of another kind.
+        InputError: nothing there, or a file of another kind.
     """
     found = [file for path in paths for file in _files_of(path)]
-    return [TripletFile(path, _format(path)) for path in dict.fromkeys(found)]
+    return [TripletFile(path, format_of(path).name) for path in dict.fromkeys(found)]
 
 
 def run_of(file: TripletFile) -> str | None:
@@ -103,72 +93,66 @@ def run_of(file: TripletFile) -> str | None:
 def _files_of(path: str) -> list[str]:
     folder = path.rstrip("/") or path
     for inside in (f"{folder}/triplets", folder):
-        if files := [file for file in files_in(inside) if _format_of(file)]:
+        if files := [file for file in files_in(inside) if has_row_format(file)]:
             return files
-    if os.path.isdir(path):
-        raise HardnegError(f"{path} holds no Parquet or JSONL file: give a folder of triplets, or the files.")
-    if not (files := matching_files(path)):
-        raise HardnegError(f"{path} matches no file: check the path.")
-    return files
-
-
-def _format_of(path: str) -> str | None:
-    suffix, packed = bare_suffix(path)
-    form = FORMATS.get(suffix)
-    return form if form == "jsonl" or (form == "parquet" and not packed) else None
-
-
-def _format(path: str) -> str:
-    form = _format_of(path)
-    if form is None:
-        raise HardnegError(
-            f"{path} is neither Parquet (.parquet) nor JSON lines (.jsonl, also compressed): convert it, or give it "
-            "the suffix of what it is."
+    if is_folder(path) and not matching_files(path):
+        raise InputError(
+            f"{path} holds no Parquet or JSONL file, nor one of another format of rows: give a folder of triplets, or "
+            "the files.",
+            path=path,
         )
-    return form
+    return [file.path for file in files_at(path, "")]
+
+
+def head_of(file: TripletFile) -> Head:
+    """Return the head of a file; where its rows are cells, the first row holds their names."""
+    form = ROW_FORMATS[file.format]
+    head = form.head(file.path)
+    return replace(head, header=form.cells and not head.empty)
 
 
 def layout_of(file: TripletFile, named: ColumnNames) -> Layout | None:
     """Look into a file and return which column plays which part; None for a file without rows.
 
     Raises:
-        HardnegError: the file can't be opened, or a part is not recognised.
+        InputError: the file can't be opened, or a part is not recognised.
     """
-    if file.format == "parquet":
-        with opened_parquet(file.path) as parquet:
-            return _layout(file.path, parquet.schema_arrow.names, named)
-    head = head_of_rows(file.path, "jsonl", (), {})
-    return None if head.empty else _layout(file.path, head.columns, named)
+    head = head_of(file)
+    return None if head.empty else _layout(file.path, head, named)
 
 
-def _layout(path: str, columns: Sequence[str], named: ColumnNames) -> Layout:
+def _layout(path: str, head: Head, named: ColumnNames) -> Layout:
+    columns = head.columns
     taken = {name for name in (named.positive, *named.negative) if name}
-    anchors = (
-        [named.anchor] if named.anchor else [name for name in columns if _is(name, _ANCHORS) and name not in taken]
-    )
+    known = [name for name in columns if _is(name, synonyms.ANCHORS) and name not in taken]
+    anchors = [named.anchor] if named.anchor else known
     if len(anchors) > 1:
-        raise HardnegError(f"{path}: {listed(anchors)} might each be the anchor: name it with --anchor-column.")
+        raise InputError(
+            f"{path}: {listed(anchors)} might each be the anchor: name it with {parameter('anchor_column')}.", path=path
+        )
     taken.update(anchors)
-    negatives = named.negative or _several(columns, _NEGATIVES, NUMBERED_NEGATIVE, taken)
+    negatives = named.negative or negative_columns(columns, taken)
     taken.update(negatives)
-    positives = [named.positive] if named.positive else _several(columns, _POSITIVES, NUMBERED_POSITIVE, taken)
+    positives = [named.positive] if named.positive else _positives(columns, taken)
     for part, names in (("anchor", anchors), ("positive", positives), ("negative", negatives)):
         if missing := [name for name in names if name not in columns]:
-            raise HardnegError(
+            raise InputError(
                 f"{path} has no column {missing[0]!r}, its columns are {listed(columns)}: name the {part} with "
-                f"--{part}-column."
+                f"{parameter(f'{part}_column')}.",
+                path=path,
             )
         if not names:
-            raise HardnegError(
+            raise InputError(
                 f"{path} has no column that is known to be the {part}, its columns are {listed(columns)}: name it "
-                f"with --{part}-column."
+                f"with {parameter(f'{part}_column')}{_header_hint(path, head)}.",
+                path=path,
             )
     return Layout(
         anchors[0],
         tuple(positives),
         tuple(negatives),
-        next((name for name in columns if _is(name, _QUERY_IDS) and name not in taken), None),
-        next((name for name in columns if _is(name, _ROW_IDS) and name not in taken), None),
+        next((name for name in columns if _is(name, synonyms.PAIR_QUERY_IDS) and name not in taken), None),
+        next((name for name in columns if _is(name, synonyms.PAIR_IDS) and name not in taken), None),
         _ids(columns, _POSITIVE_ID),
         _ids(columns, _NEGATIVE_ID),
     )
@@ -178,13 +162,18 @@ def _is(name: str, known: Collection[str]) -> bool:
     return name.lower() in known
 
 
-def _several(
-    columns: Sequence[str], known: Collection[str], numbered: re.Pattern[str], taken: Collection[str]
-) -> list[str]:
-    """Return the columns of a part: those of a known name, then the numbered ones in their order."""
+def _header_hint(path: str, head: Head) -> str:
+    """Return how a file of cells gets a first line of names, in the half sentence that ends a message."""
+    if not head.header:
+        return ""
+    return f"; without a header, add one: sed -i '1i anchor\\tpositive\\tnegative' {path}"
+
+
+def _positives(columns: Sequence[str], taken: Collection[str]) -> list[str]:
+    """Return the columns that hold positives: those of a known name, then the numbered ones in their order."""
     free = [name for name in columns if name not in taken]
-    numbers = [(int(found[1]), name) for name in free if (found := numbered.fullmatch(name.lower()))]
-    return [name for name in free if _is(name, known)] + [name for _, name in sorted(numbers)]
+    numbers = [(int(hit[1]), name) for name in free if (hit := synonyms.NUMBERED_POSITIVE.fullmatch(name.lower()))]
+    return [name for name in free if _is(name, synonyms.TRIPLET_POSITIVES)] + [name for _, name in sorted(numbers)]
 
 
 def _ids(columns: Sequence[str], pattern: re.Pattern[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Reading training data: JSON lines, or Parquet without a Python object for every text."""
+"""Reading training data: row by row, or columns of Arrow without a Python object for every text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from hardneg.errors import HardnegError
 from hardneg.transforms.audit.triplet_files import Layout, TripletFile, scored_part
 from hardneg.transforms.audit.triplet_rows import (
-    BATCH_ROWS,
     LENGTHS_DIFFER,
     NOT_FINITE,
     UNREADABLE,
@@ -22,10 +21,11 @@ from hardneg.transforms.audit.triplet_rows import (
     Ragged,
     RowError,
     TripletBatch,
-    read_jsonl,
+    read_objects,
     text_and_id,
 )
-from hardneg.transforms.inputs.files import explaining, opened_parquet
+from hardneg.transforms.inputs.formats.columnar import ColumnarFormat
+from hardneg.transforms.inputs.formats.registry import ROW_FORMATS
 from hardneg.transforms.inputs.input_files import INVALID_UTF8
 
 
@@ -35,7 +35,15 @@ def read_triplets(file: TripletFile, layout: Layout) -> Iterator[TripletBatch]:
     Raises:
         HardnegError: the file can't be read to its end, or a column of texts holds something else.
     """
-    yield from (_read_parquet if file.format == "parquet" else read_jsonl)(file, layout)
+    form = ROW_FORMATS[file.format]
+    if not isinstance(form, ColumnarFormat):
+        yield from read_objects(file, layout)
+        return
+    before = 0
+    for record in form.batches(file.path):
+        rows = np.arange(before + 1, before + 1 + len(record), dtype=np.int64)
+        before += len(record)
+        yield _batch_of_record(file.path, record, rows, layout)
 
 
 def rows_at(batches: Iterator[TripletBatch], wanted: Collection[int]) -> Iterator[tuple[TripletBatch, int]]:
@@ -47,20 +55,6 @@ def rows_at(batches: Iterator[TripletBatch], wanted: Collection[int]) -> Iterato
             yield batch, row
         if not left:
             return
-
-
-def _read_parquet(file: TripletFile, layout: Layout) -> Iterator[TripletBatch]:
-    with opened_parquet(file.path) as parquet:
-        batches = parquet.iter_batches(BATCH_ROWS, use_threads=False)
-        before = 0
-        while True:
-            with explaining(file.path, "Parquet"):
-                record = next(batches, None)
-            if record is None:
-                return
-            rows = np.arange(before + 1, before + 1 + len(record), dtype=np.int64)
-            before += len(record)
-            yield _batch_of_record(file.path, record, rows, layout)
 
 
 def _batch_of_record(path: str, record: pa.RecordBatch, rows: Ints, layout: Layout) -> TripletBatch:

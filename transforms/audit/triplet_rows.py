@@ -1,4 +1,4 @@
-"""The rows of training data as arrays, whatever form they were in; from JSON lines to such arrays."""
+"""The rows of training data as arrays, whatever form they were in; from objects to such arrays."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hardneg.transforms.audit.triplet_files import (
-    NUMBERED_NEGATIVE,
-    NUMBERED_POSITIVE,
     Layout,
     TripletFile,
+    head_of,
     scored_part,
 )
 from hardneg.transforms.core.text import passage_string
-from hardneg.transforms.inputs.files import json_object, lines
-from hardneg.transforms.inputs.input_files import LINE_TOO_LONG, LONE_SURROGATE, WRONG_TYPE
+from hardneg.transforms.inputs.formats.registry import ROW_FORMATS
+from hardneg.transforms.inputs.input_files import LONE_SURROGATE, WRONG_TYPE
+from hardneg.transforms.inputs.synonyms import NUMBERED_NEGATIVE, NUMBERED_POSITIVE, OBJECT_IDS, OBJECT_TEXTS
 
 NOT_FINITE = "scores_not_finite"
 LENGTHS_DIFFER = "lengths_differ"
 UNREADABLE = "unreadable_rows"
 
 BATCH_ROWS = 4096
-_TEXT_FIELDS = ("text", "contents", "content", "passage")
-_ID_FIELDS = ("docid", "doc_id", "_id", "id", "pid", "passage_id")
 
 Ints = npt.NDArray[np.int64]
 
@@ -95,7 +93,7 @@ class RowError(Exception):
 
 @dataclass
 class _Rows:
-    """JSON rows on their way into a batch."""
+    """Rows on their way into a batch."""
 
     lines: list[int] = field(default_factory=list)
     anchors: list[str | None] = field(default_factory=list)
@@ -127,17 +125,14 @@ def _ragged_of_pairs(rows: Sequence[Sequence[tuple[str | None, str | None]]]) ->
     return Ragged(starts, values, ids if ids.null_count < len(ids) else None)
 
 
-def read_jsonl(file: TripletFile, layout: Layout) -> Iterator[TripletBatch]:
-    """Read JSON lines, as batches of bounded size.
+def read_objects(file: TripletFile, layout: Layout) -> Iterator[TripletBatch]:
+    """Read a file row by row, as batches of bounded size.
 
     Raises:
         HardnegError: the file can't be read to its end.
     """
     rows = _Rows()
-    for number, line in lines(file.path):
-        if line is not None and not line.strip():
-            continue
-        value = LINE_TOO_LONG if line is None else json_object(line)
+    for number, value in ROW_FORMATS[file.format].objects(file.path, head_of(file)):
         try:
             if isinstance(value, str):
                 raise RowError(value)
@@ -212,8 +207,8 @@ def _texts(value: Any, column: str) -> list[tuple[str | None, str | None]]:
 def text_and_id(value: Any, column: str) -> tuple[str | None, str | None]:
     if not isinstance(value, dict):
         return _string(value, column), None
-    text = next((value[name] for name in _TEXT_FIELDS if name in value), None)
-    identifier = next((value[name] for name in _ID_FIELDS if name in value), None)
+    text = next((value[name] for name in OBJECT_TEXTS if name in value), None)
+    identifier = next((value[name] for name in OBJECT_IDS if name in value), None)
     whole = passage_string(_string(value.get("title"), column), _string(text, column))
     return whole, _id(identifier, column)
 

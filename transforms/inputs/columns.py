@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hardneg.errors import InputError, parameter
 from hardneg.transforms.inputs import synonyms
@@ -130,7 +131,7 @@ def resolve(path: str, head: Head, parts: tuple[Part, ...], named: Mapping[str, 
         InputError: a named column is not there, a required one is not recognised, or two might be meant.
     """
     if head.empty:
-        return Columns(**{part.part: named.get(part.named_by) or part.known[0] for part in parts if part.required})
+        return _columns({part.part: named.get(part.named_by) or part.known[0] for part in parts if part.required})
     found: dict[str, str] = {}
     for part in sorted(parts, key=lambda part: part.named_by not in named):
         if (name := named.get(part.named_by)) is not None:
@@ -153,7 +154,11 @@ def resolve(path: str, head: Head, parts: tuple[Part, ...], named: Mapping[str, 
         # Rows further down may have one.
         found.update({part.part: part.known[0] for part in parts if part.part == "title" and part.known})
     negatives = negative_columns(head.columns, found.values()) if "positive" in found else ()
-    return Columns(**found, negatives=negatives)
+    return replace(_columns(found), negatives=negatives)
+
+
+def _columns(found: Mapping[str, Any]) -> Columns:
+    return Columns(**found)
 
 
 def negative_columns(names: Collection[str], taken: Collection[str]) -> tuple[str, ...]:

@@ -81,6 +81,4 @@ def read_judgements(files: Sequence[InputFile], min_relevance: float) -> Judgeme
         queries.append(id_keys(relevant["query_id"]))
         passages.append(id_keys(relevant["passage_id"]))
         judged.append(np.unique(id_keys(table["query_id"])))
-    return Judgements(
-        np.concatenate(queries), np.concatenate(passages), np.unique(np.concatenate(judged)), rejections
-    )
+    return Judgements(np.concatenate(queries), np.concatenate(passages), np.unique(np.concatenate(judged)), rejections)

@@ -34,6 +34,10 @@ class InputOptions(BaseModel):
     pairs: Files = Field(
         [], description="Files of anchors and positives; without a corpus the positives are the corpus."
     )
+    judged_negatives: bool = Field(
+        False,
+        description="Negatives beside pairs count as judged not relevant (grade 0), not only as passages to search.",
+    )
     id_column: str | None = Field(None, description="The corpus's id column, if it is not recognised.")
     text_column: str | None = Field(None, description="The corpus's text column.")
     title_column: str | None = Field(None, description="The corpus's title column.")

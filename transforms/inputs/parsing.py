@@ -69,7 +69,9 @@ def parse_pair(
     [(kind, (query_id, query))] = parse_query(file, identifier, anchor)
     title = parse_text(title, columns.title)
     grade = 1.0 if columns.grade is None else pair_grade(label, columns.grade)
-    found = [(*passage, grade) for passage in _passages(positive, columns.positive, title)]
+    found: list[tuple[str, str, float | None]] = [
+        (*passage, grade) for passage in _passages(positive, columns.positive, title)
+    ]
     if not all(text for _, text, _ in found):
         raise RejectedRowError(EMPTY_TEXT)
     judged = 0.0 if file.judged_negatives else None

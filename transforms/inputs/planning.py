@@ -38,7 +38,7 @@ def plan_inputs(options: InputOptions, pass_through: Sequence[str] = ()) -> list
     problems: list[HardnegError] = [*wrong_layout(options, pass_through)]
     found = _found(options, problems)
     with ThreadPoolExecutor(_HEADS_AT_A_TIME) as pool:
-        looked = list(pool.map(lambda each: _looked_into(*each, options), found))
+        looked = list(pool.map(lambda each: _looked_into(each[0], each[1], options), found))
     problems += [outcome for outcome in looked if isinstance(outcome, HardnegError)]
     planned = [outcome for outcome in looked if isinstance(outcome, InputFile)]
     if not problems:
@@ -46,9 +46,7 @@ def plan_inputs(options: InputOptions, pass_through: Sequence[str] = ()) -> list
     if problems:
         raise _together(problems)
     return [
-        replace(
-            file, index=index, pass_through=tuple(pass_through) if file.kind in ("passages", "pairs") else ()
-        )
+        replace(file, index=index, pass_through=tuple(pass_through) if file.kind in ("passages", "pairs") else ())
         for index, file in enumerate(planned)
     ]
 
@@ -107,7 +105,7 @@ def _looked_into(kind: str, file: FoundFile, options: InputOptions) -> InputFile
     parts = parts_of(kind, bool(options.input), bool(options.pairs and options.corpus))
     named = {name: column for name in COLUMN_OPTIONS if (column := getattr(options, name))}
     try:
-        return look_into(kind, file, parts, named)
+        return replace(look_into(kind, file, parts, named), judged_negatives=options.judged_negatives)
     except HardnegError as error:
         return error
 

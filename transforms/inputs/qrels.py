@@ -41,12 +41,13 @@ def look_into_qrels(path: str) -> tuple[Head, Columns]:
     if found := _with_header(path):
         return found
     trec, beir = (sum(test(line) for line in sample) for test in (_is_trec, _is_beir))
-    if 2 * max(trec, beir) >= len(sample):
+    # A first line that is of neither form is a header of unknown names.
+    if 2 * max(trec, beir) >= len(sample) and (_is_trec(sample[0]) or _is_beir(sample[0])):
         if trec > beir:
             return TrecQrels().head(path), _TREC
         head = replace(Tsv().head(path), columns=_BEIR)
         return head, Columns(id=_BEIR[0], passage_id=_BEIR[1], grade=_BEIR[2])
-    odd = next(line for line in sample if not _is_trec(line))
+    odd = next(line for line in sample if not _is_trec(line) and not _is_beir(line))
     raise InputError(
         f"{path} is not qrels, one of its first lines is {shortened(odd)!r}: write four columns (query, 0, passage, "
         "grade; TREC), or tab-separated ones with the header query-id, corpus-id, score (BEIR; also as Parquet, JSON "

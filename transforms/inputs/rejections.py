@@ -74,8 +74,13 @@ class Rejections:
 
     def sentence(self) -> str:
         """Return what was rejected, of how much, and where it begins."""
-        where = place(self.file, self.first or 0)
-        return f"{self.file.path}: {self.total:,} of {self.rows:,} rows can't be used ({counted(self.reasons)}; {where})"
+        said = counted(self.reasons)
+        return f"{self.total:,} of {self.rows:,} rows can't be used ({said}; the first is {self.place})"
+
+    @property
+    def place(self) -> str:
+        """Where the first such row stands."""
+        return place(self.file, self.first or 0)
 
     def check(self, given_as: str) -> None:
         """Refuse the file if too much of it can't be used.
@@ -85,7 +90,7 @@ class Rejections:
         """
         if too_many(self.reasons, self.rows, MAX_REJECTED):
             raise InputError(
-                f"{parameter(given_as)} {self.sentence()}: mend these rows, or leave them out.",
+                f"{parameter(given_as)} {self.file.path}: {self.sentence()}: mend these rows, or leave them out.",
                 path=self.file.path,
                 line=self.first,
                 parameter=given_as,

@@ -40,9 +40,7 @@ def passage_schema(pass_through: tuple[str, ...]) -> pa.Schema:
     return schema
 
 
-def read_rows(
-    file: InputFile, chunk_rows: int = 4096, chunk_characters: int = CHUNK_CHARACTERS
-) -> Iterator[ReadChunk]:
+def read_rows(file: InputFile, chunk_rows: int = 4096, chunk_characters: int = CHUNK_CHARACTERS) -> Iterator[ReadChunk]:
     """Read one file, as chunks of bounded size; the last chunk is the one of kind ``counts``.
 
     A row that can't be used becomes a row of a ``rejected`` chunk, whole: a pairs row with one bad positive

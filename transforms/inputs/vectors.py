@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from hardneg.errors import InputError
 from hardneg.transforms.core.arrays import vectors_column
-from hardneg.transforms.inputs.files import explaining, opened_parquet
+from hardneg.transforms.inputs.files import explaining
+from hardneg.transforms.inputs.formats.parquet import opened_parquet
 
 BATCH_VECTORS = 8192
 

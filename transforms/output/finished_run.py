@@ -22,7 +22,7 @@ from hardneg.errors import RunError
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import KeyMap, id_keys, text_keys
 from hardneg.transforms.inputs.files import explaining
-from hardneg.transforms.inputs.judgements import files_in
+from hardneg.transforms.inputs.paths import files_in
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.manifest import JUDGE, MANIFEST
 from hardneg.transforms.output.run_tables import columns_of, read_batches, read_shard

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from hardneg.transforms.inputs.files import explaining, opened_parquet
+from hardneg.transforms.inputs.files import explaining
+from hardneg.transforms.inputs.formats.parquet import opened_parquet
 
 _BATCH_ROWS = 4096
 

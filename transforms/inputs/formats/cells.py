@@ -6,6 +6,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from hardneg.errors import InputError
 from hardneg.transforms.inputs.files import MAX_LINE_BYTES, lines, refuse_binary
@@ -24,7 +25,7 @@ class Tsv(RowFormat):
 
     name = "tsv"
     title = "tab-separated text"
-    suffixes = (".tsv", ".tab")
+    suffixes: ClassVar[tuple[str, ...]] = (".tsv", ".tab")
     cells = True
 
     def head(self, path: str) -> Head:
@@ -72,7 +73,7 @@ class Csv(Tsv):
 
     name = "csv"
     title = "comma-separated text"
-    suffixes = (".csv",)
+    suffixes: ClassVar[tuple[str, ...]] = (".csv",)
 
     def _delimiter(self, path: str) -> str:
         return csv_delimiter(sampled_lines(path))
@@ -83,7 +84,7 @@ class TrecQrels(RowFormat):
 
     name = "trec-qrels"
     title = "TREC qrels"
-    suffixes = ()
+    suffixes: ClassVar[tuple[str, ...]] = ()
     cells = True
 
     def head(self, path: str) -> Head:

@@ -79,7 +79,8 @@ class _Text:
     def at(self, place: int) -> tuple[str, int]:
         """Return the character after the blanks from a place on, and where it stands; nothing at the end."""
         while True:
-            place = _BLANKS.match(self.held, place).end()  # type: ignore[union-attr] - it matches no blank, too
+            found = _BLANKS.match(self.held, place)
+            place = found.end() if found else place
             if place < len(self.held) or self.ended:
                 return self.held[place : place + 1], place
             self.more()

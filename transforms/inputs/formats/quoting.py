@@ -23,7 +23,8 @@ _NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 
 def sampled_lines(path: str) -> list[str]:
     """Return the lines of a file's first MiB, without those that are no text."""
-    found, size = [], 0
+    found: list[str] = []
+    size = 0
     for _, line in lines(path):
         size += len(line or b"") + 1
         if found and size > SAMPLE_BYTES:

@@ -62,9 +62,7 @@ def format_of(path: str) -> RowFormat:
         )
     if packed and not any(form.compressible for form in forms):
         title = re.sub(r"^an? ", "", forms[0].title)
-        raise InputError(
-            f"{path}: {title} is compressed inside, so decompress this file first.", path=path
-        )
+        raise InputError(f"{path}: {title} is compressed inside, so decompress this file first.", path=path)
     return next((form for form in forms[:-1] if form.recognises(path)), forms[-1])
 
 
