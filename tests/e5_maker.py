@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
-
-from hardneg.transforms.models.multilingual import _EMBEDDINGS, _LAYER
+from hardneg_models.multilingual.weights import EMBEDDINGS, LAYER
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 WORDS = ["▁", "▁otter", "▁fish", "水", "獭", "～", "o", "t", "e", "r", "é", "<mask>"]
@@ -28,10 +27,10 @@ def weights(seed: int = 0) -> dict[str, np.ndarray]:
     """Return a random encoder's tensors under the file's names."""
     numbers = np.random.default_rng(seed)
     rows = {"emb.word": len(SPECIAL + WORDS) + 4, "emb.pos": POSITIONS, "emb.type": 2}
-    shapes: dict[str, tuple[int, ...]] = {name: (rows[name], HIDDEN) for name in _EMBEDDINGS}
+    shapes: dict[str, tuple[int, ...]] = {name: (rows[name], HIDDEN) for name in EMBEDDINGS}
     shapes |= {"emb.ln.w": (HIDDEN,), "emb.ln.b": (HIDDEN,)}
     for layer in range(LAYERS):
-        for name in _LAYER:
+        for name in LAYER:
             out, into = {"fi": (WIDE, HIDDEN), "fo": (HIDDEN, WIDE)}.get(name, (HIDDEN, HIDDEN))
             shapes[f"l{layer}.{name}.w"] = (out,) if name.endswith("ln") else (out, into)
             shapes[f"l{layer}.{name}.b"] = (out,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class RerankServer:
         always: a fault of every request after those.
         asked: the pairs of all requests that were answered rightly.
         requests: (path, headers, body) of all requests.
+        drip: seconds between the bytes of an answer; 0: it comes at once.
     """
 
     def __init__(self, scorer: Scorer = digest_score) -> None:
@@ -42,6 +44,7 @@ class RerankServer:
         self.asked: list[tuple[str, str]] = []
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.most_at_once = 0
+        self.drip = 0.0
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._now = 0
@@ -72,12 +75,23 @@ class RerankServer:
                 for name, value in {"Content-Length": str(len(data)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data)
+                server.send(self.wfile.write, data)
 
             def log_message(self, *_: Any) -> None:
                 pass
 
         return Handler
+
+    def send(self, write: Callable[[bytes], Any], data: bytes) -> None:
+        """Write an answer's body: at once, or byte by byte, until whoever asked has gone."""
+        try:
+            for start in range(0, len(data), 1) if self.drip else ():
+                write(data[start : start + 1])
+                time.sleep(self.drip)
+            if not self.drip:
+                write(data)
+        except OSError:
+            return
 
     def reply(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> Reply | None:
         with self._lock:

@@ -33,7 +33,7 @@ from benchmarks.false_negatives.peer import StoredEncoder, mine, vectors
 from benchmarks.false_negatives.plot import plot
 from benchmarks.withheld import NAMES, Collection, mining_options, read_collection
 from hardneg.pipelines.cli import run as hardneg
-from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.output.finished_run import FinishedRun
 
 NEGATIVES = 5

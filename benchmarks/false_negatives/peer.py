@@ -18,7 +18,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
 from benchmarks.withheld import Collection
-from hardneg.transforms.models.files import ModelSpec, describe_model, find_model
+from hardneg.transforms.models.backends.torch_backend import DTYPES
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.fingerprint import describe_model
+from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.retrieval.encode import store_array, stored_array, texts_digest
 
 RANGE_MAX = 100
@@ -43,7 +46,7 @@ class StoredEncoder(SentenceTransformer):
             str(folder),
             device=spec.device,
             local_files_only=True,
-            model_kwargs={"dtype": spec.torch_dtype, "use_safetensors": True},
+            model_kwargs={"dtype": DTYPES[spec.dtype], "use_safetensors": True},
         )
         store.mkdir(parents=True, exist_ok=True)
         self._store = store

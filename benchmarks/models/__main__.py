@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.spec import ModelSpec
 
 RERANKED, CANDIDATES = 20, 50
 BI_ENCODERS = {"minilm": "bundled", "e5": "bundled-multilingual"}

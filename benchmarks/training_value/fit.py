@@ -13,7 +13,9 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from sentence_transformers.training_args import BatchSamplers
 from sentence_transformers.util import pairwise_cos_sim
 
-from hardneg.transforms.models.files import ModelSpec, default_dtype, find_model
+from hardneg.transforms.models.backends.torch_backend import default_dtype
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.training.judge_training import keep_freed_memory
 
 if TYPE_CHECKING:

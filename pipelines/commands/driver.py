@@ -28,7 +28,7 @@ from hardneg.transforms.inputs.planning import plan_inputs
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.models.files import find_model
-from hardneg.transforms.models.served.cross_encoder import RemoteSpec
+from hardneg.transforms.models.served.spec import RemoteSpec
 
 
 def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from hardneg.pipelines.runs.work_folder import ESTIMATE, working
 from hardneg.transforms.core import storage
 from hardneg.transforms.corpus.ingestion import sample_passages
 from hardneg.transforms.filters.order import steps
-from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import bi_encoder, cross_encoder
-from hardneg.transforms.models.served.cross_encoder import RemoteSpec
+from hardneg.transforms.models.served.spec import RemoteSpec
+from hardneg.transforms.models.spec import ModelSpec
 
 _MEASURED = 64  # texts and pairs of the measurement
 

@@ -21,8 +21,8 @@ from hardneg.transforms.core.storage import is_local
 from hardneg.transforms.core.tokenization import TokenizerSpec
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.inputs.options import InputOptions
-from hardneg.transforms.models.files import BUNDLED, ModelSpec
-from hardneg.transforms.models.served.cross_encoder import RemoteSpec
+from hardneg.transforms.models.served.spec import RemoteSpec
+from hardneg.transforms.models.spec import BUNDLED, ModelSpec
 from hardneg.transforms.output.finished_run import FinishedRun
 
 _NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)", re.DOTALL)

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hardneg.transforms.models.served.cross_encoder import RemoteSpec
 from hardneg.transforms.models.served.forms import Api, form_of
+from hardneg.transforms.models.served.spec import RemoteSpec
 
 
 class RemoteOptions(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from hardneg.transforms.inputs.options import InputOptions
-from hardneg.transforms.models.files import BUNDLED, ModelSpec
+from hardneg.transforms.models.spec import BUNDLED, ModelSpec
 
 
 class TrainOptions(InputOptions):

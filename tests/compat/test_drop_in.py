@@ -24,7 +24,8 @@ import hardneg
 from hardneg import mine_hard_negatives
 from hardneg.compat import scores as drop_in_scores
 from hardneg.compat import search as drop_in_search
-from hardneg.transforms.models.files import ModelSpec, find_model
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.spec import ModelSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:std")  # the peer's, of one score
 FORMATS = ("triplet", "n-tuple", "labeled-pair", "labeled-list")

@@ -18,7 +18,7 @@ from hardneg.transforms.core.progress import read_progress
 from hardneg.transforms.mining import pair_scores as logits_module
 from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
 from hardneg.transforms.mining.pair_scores import StoredLogits, evict_logits
-from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.spec import ModelSpec
 
 FINGERPRINT = "f" * 64
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

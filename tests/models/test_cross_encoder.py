@@ -12,14 +12,14 @@ import sentence_transformers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import save_tiny
+from tiny_models import save_tiny, with_embedding
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.arrays import sigmoid
-from hardneg.transforms.models import cross_encoder as cross_encoder_module
 from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import ModelSpec, find_model
+from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.loaded import cross_encoder
+from hardneg.transforms.models.spec import ModelSpec
 
 WORDS = ("the", "river", "is", "cold", "and", "fish", "wait", "near", "bank", "for", "food", "at", "night", "in", "ice")
 # Three padded lengths, of which the first fills more than one batch: a few pairs, so that this is quick.
@@ -134,10 +134,9 @@ def test_no_pairs(model: CrossEncoder) -> None:
     assert (logits.shape, logits.dtype, cut.shape, cut.dtype) == ((0,), np.float32, (0,), bool)
 
 
-def test_parts_come_batch_by_batch(model: CrossEncoder, reference: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_come_batch_by_batch(model: CrossEncoder, reference: np.ndarray) -> None:
     """Each pair once, in none but small parts, whatever number is put in order of length at a time."""
-    monkeypatch.setattr(cross_encoder_module, "_PAIRS_AT_A_TIME", 7)
-    parts = list(model.parts(QUERIES, PASSAGES))
+    parts = list(model.parts(QUERIES, PASSAGES, at_a_time=7))
     rows, logits, cut = (np.concatenate(column) for column in zip(*parts, strict=True))
     assert sorted(rows.tolist()) == list(range(len(QUERIES)))
     assert max(len(part[0]) for part in parts) <= 7
@@ -211,10 +210,8 @@ def test_a_bi_encoder_is_refused() -> None:
         load(find_model(ModelSpec("bi-encoder", "bundled")))
 
 
-def test_logits_that_are_not_finite_are_an_error(tiny: Path) -> None:
-    model = load(tiny)
-    with torch.no_grad():
-        model._model.get_input_embeddings().weight[model.tokenizer.convert_tokens_to_ids("ice")] = float("inf")
+def test_logits_that_are_not_finite_are_an_error(tiny: Path, tmp_path: Path) -> None:
+    model = load(with_embedding(tiny, tmp_path / "m", "ice", float("inf")))
     assert np.isfinite(model.score(["fish"], ["food"])[0]).all()
     with pytest.raises(HardnegError, match=r"it scored the query 'ice\?' and a passage as nan in float32; run it"):
         model.score(["fish", "ice?"], ["food", "food"])

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from tiny_models import save_tiny
+from tiny_models import save_tiny, with_embedding
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.models.bi_encoder import BiEncoder
-from hardneg.transforms.models.files import ModelSpec, find_model
+from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.loaded import bi_encoder
+from hardneg.transforms.models.spec import ModelSpec
 
 WORDS = ("the", "river", "is", "cold", "and", "fish", "wait", "near", "bank", "for", "food", "at", "night", "in", "ice")
 # Three padded lengths, of which the first fills more than one batch: a few texts, so that this is quick.
@@ -104,7 +105,7 @@ def test_pooling_and_normalising_run_in_float32() -> None:
     seen: list[torch.dtype] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]["token_embeddings"].dtype))
-        for module in model._head
+        for module in model.pooling.modules
     ]
     model.encode(TEXTS[:1], "query")
     for hook in hooks:
@@ -179,14 +180,11 @@ def test_the_maximum_length_cuts(tiny: Path) -> None:
     assert short.fingerprint != plain(tiny / "plain").fingerprint
 
 
-def test_values_that_are_not_finite_are_an_error(tiny: Path) -> None:
+def test_values_that_are_not_finite_are_an_error(tiny: Path, tmp_path: Path) -> None:
     """As in float16 with some models: NaN must not become a similarity."""
-    model = plain(tiny / "plain")
-    weights = next(model._transformer.auto_model.parameters())
-    with torch.no_grad():
-        weights[model.tokenizer.convert_tokens_to_ids("ice")] = float("nan")
+    model = plain(with_embedding(tiny / "plain", tmp_path / "m", "ice", float("nan")))
     assert np.isfinite(model.encode(["fish wait"], "passage")).all()
-    with pytest.raises(HardnegError, match="the embedding of 'the ice' is not finite in float32; run it with --dtype"):
+    with pytest.raises(HardnegError, match="the embedding of 'the ice' is not finite in float32; run it with dtype"):
         model.encode(["fish wait", "the ice"], "passage")
 
 

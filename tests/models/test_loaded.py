@@ -13,23 +13,24 @@ from tiny_models import save_tiny
 
 from hardneg.errors import ModelError
 from hardneg.transforms.models.bi_encoder import BiEncoder
-from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import (
     bi_encoder,
     cache_size,
     cached,
+    clear,
     cross_encoder,
     evict,
     from_files,
     run_in_this_process,
 )
+from hardneg.transforms.models.spec import ModelSpec
 
 
 @pytest.fixture(autouse=True)
 def _empty() -> Iterator[None]:
-    evict()
+    clear()
     yield
-    evict()
+    clear()
 
 
 def spec_of(folder: Path, kind: str = "cross-encoder") -> ModelSpec:

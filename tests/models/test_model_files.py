@@ -21,19 +21,14 @@ from transformers import AutoTokenizer
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.hashing import file_sha256
 from hardneg.transforms.models import files as model_files
+from hardneg.transforms.models.backends.torch_backend import cpu_has_bfloat16, default_dtype
 from hardneg.transforms.models.bi_encoder import BiEncoder
 from hardneg.transforms.models.canonical_shapes import CPU_SHAPES, GPU_SHAPES
 from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import (
-    ModelSpec,
-    check_unknown_tokens,
-    default_dtype,
-    describe_model,
-    find_model,
-    has_head,
-    token_limit,
-    unknown_share,
-)
+from hardneg.transforms.models.files import find_model, has_head
+from hardneg.transforms.models.fingerprint import describe_model
+from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.models.tokens import check_unknown_tokens, token_limit, unknown_share
 
 
 def spec_of(model: Path | str, **options: Any) -> ModelSpec:
@@ -58,7 +53,7 @@ def test_bundled_models_are_found() -> None:
 
 
 def test_a_damaged_bundled_bi_encoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_files, "_MINILM_SHA256", "0" * 64)
+    monkeypatch.setattr(model_files, "MINILM_SHA256", "0" * 64)
     with pytest.raises(HardnegError, match=r"is not the published all-MiniLM-L6-v2 \(its sha256 differs\); reinstall"):
         find_model(ModelSpec("bi-encoder", "bundled"))
 
@@ -153,7 +148,7 @@ def test_a_hub_that_refuses_connections(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A firewall that swallows packets: the hub's client alone would wait for ever."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(model_files, "_HUB_SECONDS", 0.5)
+    monkeypatch.setattr(model_files, "HUB_SECONDS", 0.5)
     accepted: list[socket.socket] = []
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -233,16 +228,23 @@ def test_devices_that_are_none(tiny: Path, kind: Any, device: str) -> None:
 
 def test_a_spec_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(model_files, "_cpu_has_bfloat16", lambda: True)
-    assert spec_of("m").resolved() == spec_of("m", device="cpu", dtype="bfloat16")
-    monkeypatch.setattr(model_files, "_cpu_has_bfloat16", lambda: False)
-    assert spec_of("m").resolved() == spec_of("m", device="cpu", dtype="float32")
+    fastest = "bfloat16" if cpu_has_bfloat16() else "float32"
+    assert spec_of("m").resolved() == spec_of("m", device="cpu", dtype=fastest)
     given = spec_of("m", device="cuda:1", dtype="float16")
     assert given.resolved() == given
-    assert given.torch_dtype == torch.float16
     assert given.shapes == GPU_SHAPES
     assert spec_of("m", device="cpu").shapes == CPU_SHAPES
     assert default_dtype("mps") == "float32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu sse2 avx512_bf16", True), ("amx_bf16 avx2", True), ("asimd bf16", True), ("fpu avx2 avx512f", False)],
+)
+def test_a_processor_says_whether_it_multiplies_bfloat16(tmp_path: Path, flags: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    assert cpu_has_bfloat16(tmp_path / "cpuinfo") == expected
+    assert not cpu_has_bfloat16(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("major", "expected"), [(7, "float16"), (8, "bfloat16"), (9, "bfloat16")])
@@ -334,7 +336,7 @@ def test_a_tokenizer_that_cannot_read_the_corpus(tokenizer: Any) -> None:
         check_unknown_tokens(spec, tokenizer, CHINESE, allow=False)
     assert str(raised.value) == (
         f"cross-encoder bundled: its tokenizer turns {share:.0%} of a sample of 2 passages into unknown tokens, so it "
-        "cannot read this language; choose a multilingual model, or pass --allow-unknown-tokens."
+        "cannot read this language; choose a multilingual model, or pass allow_unknown_tokens."
     )
     assert check_unknown_tokens(spec, tokenizer, CHINESE, allow=True) == share
 

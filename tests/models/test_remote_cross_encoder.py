@@ -15,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rerank_server import KEY, RerankServer, answer, digest_score, refuse, say, silence
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, ServiceError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core.arrays import sigmoid
 from hardneg.transforms.mining.pair_scores import StoredLogits, evict_logits
-from hardneg.transforms.models.files import ModelSpec
-from hardneg.transforms.models.served.cross_encoder import Backoff, RemoteCrossEncoder, RemoteSpec
-from hardneg.transforms.models.served.forms import LARGEST_LOGIT, BadAnswerError, form_of, logits_in
+from hardneg.transforms.models.served.client import Client, TransientError
+from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
+from hardneg.transforms.models.served.forms import LARGEST_LOGIT, BadAnswerError, form_of, logits_in, question
+from hardneg.transforms.models.served.spec import Backoff, RemoteSpec
+from hardneg.transforms.models.spec import ModelSpec
 
 QUICK = Backoff(tries=3, first=0.01, longest=0.02, throttle=0, window=1)
 # Three queries with seven, three and one passages: five requests of at most three pairs.
@@ -172,7 +174,7 @@ def test_no_score_is_made_of_a_wrong_answer(server: RerankServer, body: str, sai
     server.always = say(body)
     error = message(RemoteCrossEncoder(spec(server)), ["otter"] * 2, ["one", "two"])
     assert error.startswith(f"cross-encoder {server.tei}: its answer {said}")
-    assert error.endswith("see that --cross-encoder-api is its form, and that the server is sound.")
+    assert error.endswith("see that cross_encoder_api is its form, and that the server is sound.")
     assert len(server.requests) == 1
 
 
@@ -229,10 +231,10 @@ def test_any_answer_is_scores_or_an_error(value: Any, api: Any, count: int) -> N
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (400, "refuses a request (400: no); see that --cross-encoder-api, --cross-encoder-name and"),
+        (400, "refuses a request (400: no); see that cross_encoder_api, cross_encoder_name and"),
         (401, "(401: no); put a key that it accepts into the environment variable HARDNEG_API_KEY."),
         (404, "(404: no); give the whole address of its rerank endpoint, such as http://HOST/rerank."),
-        (413, "(413: no); see that --cross-encoder-api, --cross-encoder-name and --cross-encoder-batch are what"),
+        (413, "(413: no); see that cross_encoder_api, cross_encoder_name and cross_encoder_batch are what"),
     ],
 )
 def test_what_is_refused_is_not_tried_again(server: RerankServer, status: int, said: str) -> None:
@@ -250,10 +252,31 @@ def test_no_redirect_is_followed(server: RerankServer, monkeypatch: pytest.Monke
         assert other.requests == []
 
 
-def test_an_answer_without_end(server: RerankServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardneg.transforms.models.served.client._MOST_BYTES", 1 << 20)
+def test_an_answer_without_end(server: RerankServer) -> None:
     server.always = say(" " * (2 << 20))
-    assert "its answer is longer than 1 MiB" in message(RemoteCrossEncoder(spec(server)), ["otter"], ["one"])
+    client = Client(server.tei, timeout=10.0, most_bytes=1 << 20)
+    with pytest.raises(ServiceError, match="its answer is longer than 1 MiB; see that the address is that of a"):
+        client.post(question("tei", None, "otter", ["one"]))
+
+
+def test_an_answer_that_drips(server: RerankServer) -> None:
+    """Each byte comes in time, and the whole does not."""
+    server.drip = 0.05
+    with pytest.raises(TransientError, match=r"^does not answer within 0\.4 s$"):
+        Client(server.tei, timeout=0.4).post(question("tei", None, "otter", ["one"]))
+
+
+def test_the_environments_proxy_is_used_and_no_other(server: RerankServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with RerankServer().running() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        proxy.always = refuse(403, "by the proxy")
+        assert "(403: by the proxy)" in message(RemoteCrossEncoder(spec(server)), ["otter"], ["one"])
+        assert server.requests == []
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        RemoteCrossEncoder(spec(server)).check()
+        assert len(proxy.requests) == 1
 
 
 def test_the_key_is_sent_and_never_said(server: RerankServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ import hardneg
 from hardneg.errors import HardnegError
 from hardneg.transforms.models.bi_encoder import BiEncoder
 from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import ModelSpec, find_model
+from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.loaded import cache_size
+from hardneg.transforms.models.spec import ModelSpec
 
 COLUMNS = {
     "anchor": [f"What does the {animal} eat in {place}?" for animal in ANIMALS for place in PLACES],

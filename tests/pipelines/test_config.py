@@ -16,7 +16,7 @@ from hardneg.pipelines.options.mine import MineConfig, load_options, parse_named
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.screen import Policy
 from hardneg.transforms.judge.calibrated_judge import Target
-from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.spec import ModelSpec
 
 BOTH = "--group-column NAME and --same-group allow|forbid|suspect belong together; give both."
 

@@ -13,8 +13,8 @@ from rerank_server import KEY, RerankServer, refuse
 
 from hardneg.pipelines import cli
 from hardneg.pipelines.commands import estimate
-from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import cross_encoder
+from hardneg.transforms.models.spec import ModelSpec
 
 
 @pytest.fixture

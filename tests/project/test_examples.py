@@ -16,7 +16,8 @@ import test_api
 from conftest import ANIMALS, PLACES
 
 import hardneg
-from hardneg.transforms.models.files import ModelSpec, find_model
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.spec import ModelSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BUNDLED = str(find_model(ModelSpec("bi-encoder", "bundled")))

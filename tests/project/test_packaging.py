@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -70,6 +71,30 @@ def test_extras_are_pinned_within_their_bounds() -> None:
             pin = pinned.get(canonicalize_name(bound.name))
             assert pin is not None, f"the extra {extra} asks for {bound.name}, which is pinned nowhere"
             assert bound.specifier.contains(version(pin)), f"{pin} is outside {bound}"
+
+
+def test_the_extras_of_the_models_are_pinned_within_their_bounds() -> None:
+    pinned = pins("requirements.txt") | pins("requirements-dev.txt")
+    project = tomllib.loads((ROOT / "models" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bounds = [Requirement(each) for extra in project["optional-dependencies"].values() for each in extra]
+    assert bounds
+    for bound in bounds:
+        pin = pinned.get(canonicalize_name(bound.name))
+        assert pin is not None, f"hardneg-models asks for {bound.name}, which is pinned nowhere"
+        assert bound.specifier.contains(version(pin)), f"{pin} is outside {bound}"
+
+
+def test_the_models_wheel_has_every_module_and_file() -> None:
+    """Its packages and files are named, so one that is added and not named would be missing in a wheel."""
+    tools = tomllib.loads((ROOT / "models" / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folder = ROOT / "models" / "hardneg_models"
+    modules = {path.parent for path in folder.rglob("*.py")}
+    assert {"hardneg_models" + "".join(f".{part}" for part in each.relative_to(folder).parts) for each in modules} == (
+        set(tools["packages"])
+    )
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    others = {name for name in files if not name.endswith((".py", ".pyc"))}
+    assert others == set(tools["package-data"]["hardneg_models"])
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])

@@ -21,7 +21,7 @@ from hardneg.pipelines.commands.train_judge import train_judge
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.train import TrainOptions
 from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import ModelSpec
+from hardneg.transforms.models.spec import ModelSpec
 
 
 class Watching:

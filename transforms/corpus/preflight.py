@@ -13,9 +13,11 @@ import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.progress import record, timed
 from hardneg.transforms.corpus.ingestion import SAMPLE, SegmentInfo, sample_passages
-from hardneg.transforms.models.files import ModelSpec, check_unknown_tokens
 from hardneg.transforms.models.loaded import bi_encoder, cross_encoder, use_threads
-from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder, RemoteSpec
+from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
+from hardneg.transforms.models.served.spec import RemoteSpec
+from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.models.tokens import check_unknown_tokens
 
 
 class CheckModels(beam.PTransform):

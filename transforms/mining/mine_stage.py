@@ -25,9 +25,9 @@ from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.seen_pairs import NO_DIGESTS, SEEN, Digests, mark_seen, marked_seen, read_digests
 from hardneg.transforms.mining.judge_block import Judged, Score, judge_block
 from hardneg.transforms.mining.pair_scores import StoredLogits
-from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import from_files, use_threads
-from hardneg.transforms.models.served.cross_encoder import RemoteSpec
+from hardneg.transforms.models.served.spec import RemoteSpec
+from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
 
 

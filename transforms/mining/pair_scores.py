@@ -11,9 +11,9 @@ from hardneg.errors import HardnegError
 from hardneg.transforms.core.progress import record, timed
 from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
 from hardneg.transforms.models.cross_encoder import Part
-from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import Reranker, cached, cross_encoder, evict
-from hardneg.transforms.models.served.cross_encoder import RemoteSpec
+from hardneg.transforms.models.served.spec import RemoteSpec
+from hardneg.transforms.models.spec import ModelSpec
 
 STAGE = "score"
 _STORE_AFTER = 30.0  # seconds: what is lost when a worker is killed

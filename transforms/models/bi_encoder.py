@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
-from hardneg.errors import HardnegError
+from hardneg.errors import ModelError, parameter
+from hardneg.transforms.models.backends.registry import backend_named
 from hardneg.transforms.models.canonical_shapes import run_canonical
-from hardneg.transforms.models.files import (
-    LOAD_ERRORS,
-    ModelSpec,
-    check_tokenizer,
-    describe_model,
-    find_model,
-    token_limit,
-)
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.fingerprint import describe_model
+from hardneg.transforms.models.pooling import Pooling
+from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.models.tokens import check_tokenizer, padded_ids, token_limit
 
 Role = Literal["query", "passage"]
 
@@ -37,41 +35,24 @@ class BiEncoder:
         folder: where its files are, if that is known.
 
     Raises:
-        HardnegError: the model cannot be found or is not a text transformer.
+        ModelError: the model cannot be found or is not a text transformer.
     """
 
     def __init__(self, spec: ModelSpec, folder: Path | None = None) -> None:
-        from sentence_transformers import SentenceTransformer
-
         self.spec = spec.resolved()
         folder = folder or find_model(spec)
-        try:
-            model = SentenceTransformer(
-                str(folder),
-                device=self.spec.device,
-                trust_remote_code=spec.trust_remote_code,
-                local_files_only=True,
-                model_kwargs={"dtype": self.spec.torch_dtype, "use_safetensors": True},
-            ).eval()
-        except LOAD_ERRORS as error:
-            raise HardnegError(f"bi-encoder {spec.model}: {folder} could not be loaded: {error}") from error
-        self._transformer, *self._head = list(model)
-        if not hasattr(self._transformer, "auto_model"):
-            raise HardnegError(
-                f"bi-encoder {spec.model}: its first module is a {type(self._transformer).__name__}, and only "
-                "transformers can be run; pass its vectors with --embeddings instead."
-            )
-        for module in self._head:
-            module.float()
-        self.tokenizer: Any = model.tokenizer
+        encoder = backend_named(spec.backend).encoder(self.spec, folder)
+        around: Any = encoder.around
+        self._network = encoder.network
+        self.pooling = Pooling(list(around)[1:])
+        self.tokenizer: Any = around.tokenizer
         check_tokenizer(spec, self.tokenizer)
-        self.max_length = token_limit(spec, model.max_seq_length, self.tokenizer.model_max_length)
-        self.dimension = int(model.get_embedding_dimension() or 0)
+        self.max_length = token_limit(spec, around.max_seq_length, self.tokenizer.model_max_length)
+        self.dimension = int(around.get_embedding_dimension() or 0)
         self.prompts: dict[Role, str] = {
-            "query": _prompt(spec.query_prompt, model.prompts, "query"),
-            "passage": _prompt(spec.passage_prompt, model.prompts, "passage"),
+            "query": _prompt(spec.query_prompt, around.prompts, "query"),
+            "passage": _prompt(spec.passage_prompt, around.prompts, "passage"),
         }
-        self._pools_prompt = all(getattr(module, "include_prompt", True) for module in self._head)
         self.description = describe_model(
             self.spec, folder, self.max_length, prompts=self.prompts, dimension=self.dimension
         )
@@ -87,6 +68,9 @@ class BiEncoder:
             texts: passage strings or query texts, without prompts.
             role: which prompt is put before them.
             on_batch: told how many texts each finished batch held.
+
+        Raises:
+            ModelError: an embedding is not finite.
         """
         if not len(texts):
             return np.empty((0, self.dimension), dtype=np.float32)
@@ -95,31 +79,27 @@ class BiEncoder:
             [prompt + text for text in texts], truncation=True, max_length=self.max_length, padding=False
         )
         lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        prompt_length = None
-        if prompt and not self._pools_prompt:
-            ids = self.tokenizer(prompt)["input_ids"]
-            prompt_length = len(ids) - (ids[-1] in self.tokenizer.all_special_ids)  # a closing token is no prompt
+        prompt_length = None if self.pooling.includes_prompt else self._tokens_of(prompt)
 
-        def forward(rows: np.ndarray, length: int) -> torch.Tensor:
-            batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
-            features = dict(self.tokenizer.pad(batch, padding="max_length", max_length=length, return_tensors="pt"))
-            features = {name: value.to(self.spec.device) for name, value in features.items()}
-            if prompt_length:
-                features["prompt_length"] = prompt_length
-            features = self._transformer(features)
-            features["token_embeddings"] = features["token_embeddings"].float()
-            for module in self._head:
-                features = module(features)
-            return torch.nn.functional.normalize(features["sentence_embedding"].float(), dim=-1)
+        def forward(rows: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.float32]:
+            ids = padded_ids(self.tokenizer, encoded, rows, length)
+            return self.pooling(ids, self._network(ids), prompt_length)
 
         values = run_canonical(lengths, self.spec.shapes, self.max_length, forward, on_batch)
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            raise HardnegError(
+            raise ModelError(
                 f"bi-encoder {self.spec.model}: the embedding of {texts[bad][:60]!r} is not finite in "
-                f"{self.spec.dtype}; run it with --dtype float32."
+                f"{self.spec.dtype}; run it with {parameter('dtype')} float32.",
+                model=self.spec.model,
             )
         return values
+
+    def _tokens_of(self, prompt: str) -> int | None:
+        if not prompt:
+            return None
+        ids = self.tokenizer(prompt)["input_ids"]
+        return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)  # a closing token is no prompt
 
 
 def _prompt(given: str | None, stored: Mapping[str, str | None] | None, role: Role) -> str:

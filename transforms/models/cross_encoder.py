@@ -7,41 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
-from hardneg.errors import HardnegError
+from hardneg.errors import ModelError, parameter
+from hardneg.transforms.models.backends.registry import backend_named
 from hardneg.transforms.models.canonical_shapes import run_batches
-from hardneg.transforms.models.files import (
-    LOAD_ERRORS,
-    ModelSpec,
-    check_tokenizer,
-    describe_model,
-    find_model,
-    token_limit,
-)
+from hardneg.transforms.models.files import LOAD_ERRORS, find_model
+from hardneg.transforms.models.fingerprint import describe_model
+from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.models.tokens import check_tokenizer, padded_ids, token_limit
 
 Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their logits, whether they were cut
-_PAIRS_AT_A_TIME = 2048  # that are put in order of length: of fewer, more batches are filled up with copies
+PAIRS_AT_A_TIME = 2048  # that are put in order of length: of fewer, more batches are filled up with copies
 
 
 class CrossEncoder:
-    """A sequence-classification model with one output, called on canonical shapes, its head in float32.
-
-    In bfloat16 a head gives 22 distinct logits for 48 pairs; in float32 on the same features, ties are rare.
+    """A sequence-classification model with one output, called on canonical shapes.
 
     Args:
         spec: the model, and how it is run.
         folder: where its files are, if that is known.
 
     Raises:
-        HardnegError: the model cannot be found, has more than one output, or has no trained head.
+        ModelError: the model cannot be found, has more than one output, or has no trained head.
     """
 
     def __init__(self, spec: ModelSpec, folder: Path | None = None) -> None:
         self.spec = spec.resolved()
         folder = folder or find_model(spec)
-        self._model, self.tokenizer = _load(self.spec, str(folder))
-        positions = getattr(self._model.config, "max_position_embeddings", None)
+        config = _one_output(self.spec, folder)
+        self._network = backend_named(spec.backend).reranker(self.spec, folder)
+        self.tokenizer = _fast_tokenizer(self.spec, folder)
+        positions = getattr(config, "max_position_embeddings", None)
         self.max_length = token_limit(spec, self.tokenizer.model_max_length, positions)
         self.prompts = {"query": spec.query_prompt or "", "passage": spec.passage_prompt or ""}
         self.description = describe_model(self.spec, folder, self.max_length, prompts=self.prompts)
@@ -61,17 +58,23 @@ class CrossEncoder:
             logits (float32, shape (n,)) and cut (bool, shape (n,)).
 
         Raises:
-            HardnegError: the model returned NaN or infinity.
+            ModelError: the model returned NaN or infinity.
         """
         logits, cut = np.empty(len(queries), dtype=np.float32), np.empty(len(queries), dtype=bool)
         for rows, scores, were_cut in self.parts(queries, passages):
             logits[rows], cut[rows] = scores, were_cut
         return logits, cut
 
-    def parts(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[Part]:
-        """Yield (rows, logits, cut) of each batch as it is computed; arguments and errors as of ``score``."""
-        for start in range(0, len(queries), _PAIRS_AT_A_TIME):
-            chunk = slice(start, start + _PAIRS_AT_A_TIME)
+    def parts(
+        self, queries: Sequence[str], passages: Sequence[str], at_a_time: int = PAIRS_AT_A_TIME
+    ) -> Iterator[Part]:
+        """Yield (rows, logits, cut) of each batch as it is computed; arguments and errors as of ``score``.
+
+        Args:
+            at_a_time: pairs that are put in order of length.
+        """
+        for start in range(0, len(queries), at_a_time):
+            chunk = slice(start, start + at_a_time)
             for rows, logits, cut in self._batches(queries[chunk], passages[chunk]):
                 yield start + rows, logits, cut
 
@@ -86,53 +89,51 @@ class CrossEncoder:
         lengths = np.array([len(ids) for ids in encoded["input_ids"]])
         cut = np.array([bool(encoding.overflowing) for encoding in encoded.encodings])
 
-        def forward(rows: np.ndarray, length: int) -> torch.Tensor:
-            batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
-            features = self.tokenizer.pad(batch, padding="max_length", max_length=length, return_tensors="pt")
-            return self._model(**features.to(self.spec.device)).logits[:, 0]
+        def forward(rows: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.float32]:
+            return self._network(padded_ids(self.tokenizer, encoded, rows, length))
 
         for rows, logits in run_batches(lengths, self.spec.shapes, self.max_length, forward):
             if not np.isfinite(logits).all():
                 bad = int(np.flatnonzero(~np.isfinite(logits))[0])
-                raise HardnegError(
+                raise ModelError(
                     f"cross-encoder {self.spec.model}: it scored the query {queries[rows[bad]][:60]!r} and a passage "
-                    f"as {logits[bad]} in {self.spec.dtype}; run it with --dtype float32."
+                    f"as {logits[bad]} in {self.spec.dtype}; run it with {parameter('dtype')} float32.",
+                    model=self.spec.model,
                 )
             yield rows, logits, cut[rows]
 
 
-def _load(spec: ModelSpec, folder: str) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+def _one_output(spec: ModelSpec, folder: Path) -> Any:
+    """Return a model's configuration, of one with one output."""
+    from transformers import AutoConfig
 
-    shared = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
     try:
-        config = AutoConfig.from_pretrained(folder, **shared)
-        if config.num_labels != 1:
-            raise HardnegError(
-                f"cross-encoder {spec.model}: it has {config.num_labels} outputs, and a score needs one; choose a "
-                "re-ranker, not a classifier or an encoder without a trained head."
-            )
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=spec.torch_dtype, use_safetensors=True, output_loading_info=True, **shared
-        )
-        model = model.eval().to(spec.device)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **shared)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=spec.trust_remote_code, local_files_only=True)
     except LOAD_ERRORS as error:
-        raise HardnegError(f"cross-encoder {spec.model}: {folder} could not be loaded: {error}") from error
-    if loading["missing_keys"]:
-        raise HardnegError(
-            f"cross-encoder {spec.model}: the weights {', '.join(sorted(loading['missing_keys'])[:3])} are missing "
-            "from its files and would be random numbers; choose a trained re-ranker."
+        raise _not_loaded(spec, folder, error) from error
+    if config.num_labels != 1:
+        raise ModelError(
+            f"cross-encoder {spec.model}: it has {config.num_labels} outputs, and a score needs one; choose a "
+            "re-ranker, not a classifier or an encoder without a trained head.",
+            model=spec.model,
         )
+    return config
+
+
+def _fast_tokenizer(spec: ModelSpec, folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=spec.trust_remote_code, local_files_only=True
+        )
+    except LOAD_ERRORS as error:
+        raise _not_loaded(spec, folder, error) from error
     if not tokenizer.is_fast:
-        raise HardnegError(f"cross-encoder {spec.model}: it has no tokenizer.json; save a fast tokenizer with it.")
+        raise ModelError(f"cross-encoder {spec.model}: it has no tokenizer.json; save a fast tokenizer with it.")
     check_tokenizer(spec, tokenizer)
-    _run_head_in_float32(model)
-    return model, tokenizer
+    return tokenizer
 
 
-def _run_head_in_float32(model: Any) -> None:
-    head = getattr(model, "classifier", None) or getattr(model, "score", None)
-    if isinstance(head, torch.nn.Module):
-        head.float()
-        head.register_forward_pre_hook(lambda _, inputs: tuple(value.float() for value in inputs))
+def _not_loaded(spec: ModelSpec, folder: Path, error: Exception) -> ModelError:
+    return ModelError(f"cross-encoder {spec.model}: {folder} could not be loaded: {error}", model=spec.model)

@@ -12,16 +12,21 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from hardneg.errors import ModelError
-from hardneg.transforms.models.bi_encoder import BiEncoder
-from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import ModelSpec, files_digest, find_model
-from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder, RemoteSpec
+from hardneg.transforms.models.files import find_model
+from hardneg.transforms.models.fingerprint import files_digest
+from hardneg.transforms.models.served.spec import RemoteSpec
+from hardneg.transforms.models.spec import ModelSpec
+
+if TYPE_CHECKING:  # each brings its libraries, when it is first asked for
+    from hardneg.transforms.models.bi_encoder import BiEncoder
+    from hardneg.transforms.models.cross_encoder import CrossEncoder
+    from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
 
 T = TypeVar("T")
-Reranker = CrossEncoder | RemoteCrossEncoder
+Reranker: TypeAlias = "CrossEncoder | RemoteCrossEncoder"
 _FILES = "files"
 
 _lock = threading.RLock()
@@ -38,10 +43,16 @@ def cached(key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
 
 
 def evict(*prefix: Hashable) -> None:
-    """Let go of the objects whose keys begin so; without a prefix, of all."""
+    """Let go of the objects whose keys begin so."""
     with _lock:
         for key in [key for key in _cache if key[: len(prefix)] == prefix]:
             del _cache[key]
+
+
+def clear() -> None:
+    """Let go of all objects."""
+    with _lock:
+        _cache.clear()
 
 
 def cache_size() -> int:
@@ -58,7 +69,7 @@ def run_in_this_process() -> Iterator[None]:
     global _runs
     with _lock:
         if not _runs:
-            evict()
+            clear()
         _runs += 1
     try:
         yield
@@ -66,7 +77,7 @@ def run_in_this_process() -> Iterator[None]:
         with _lock:
             _runs -= 1
             if not _runs:
-                evict()
+                clear()
 
 
 def bi_encoder(spec: ModelSpec) -> BiEncoder:
@@ -75,13 +86,19 @@ def bi_encoder(spec: ModelSpec) -> BiEncoder:
     Raises:
         ModelError: it cannot be found or loaded, or its files changed during a run.
     """
+    from hardneg.transforms.models.bi_encoder import BiEncoder
+
     return from_files(spec, lambda folder: BiEncoder(spec, folder))
 
 
 def cross_encoder(spec: ModelSpec | RemoteSpec) -> Reranker:
     """Return the process's cross-encoder, as ``bi_encoder`` does; of a served one, its client."""
     if isinstance(spec, RemoteSpec):
+        from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
+
         return cached((spec,), lambda: RemoteCrossEncoder(spec))
+    from hardneg.transforms.models.cross_encoder import CrossEncoder
+
     return from_files(spec, lambda folder: CrossEncoder(spec, folder))
 
 

@@ -21,8 +21,8 @@ from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.ingestion import SegmentInfo
 from hardneg.transforms.corpus.segments import folder, open_segment
 from hardneg.transforms.inputs.vectors import read_vectors
-from hardneg.transforms.models.files import ModelSpec
 from hardneg.transforms.models.loaded import bi_encoder, use_threads
+from hardneg.transforms.models.spec import ModelSpec
 
 CHUNK = 1024  # passages that a worker encodes at a time: its loss when it is killed, and its progress
 

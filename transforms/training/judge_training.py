@@ -16,14 +16,10 @@ import pyarrow as pa
 import torch
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.models.files import (
-    LOAD_ERRORS,
-    ModelSpec,
-    check_tokenizer,
-    default_dtype,
-    find_model,
-    token_limit,
-)
+from hardneg.transforms.models.backends.torch_backend import default_dtype
+from hardneg.transforms.models.files import LOAD_ERRORS, find_model
+from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.models.tokens import check_tokenizer, token_limit
 from hardneg.transforms.training.training_pairs import HeldOut, TrainingData
 
 NAME = "held_out"

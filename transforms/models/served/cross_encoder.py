@@ -6,79 +6,39 @@ import hashlib
 import json
 import logging
 import queue
+import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from apache_beam.ml.inference.base import RemoteModelHandler
-from apache_beam.utils.retry import with_exponential_backoff
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    wait_exponential,
+)
 
-from hardneg.errors import HardnegError
+from hardneg.errors import ServiceError, parameter
 from hardneg.transforms.models.cross_encoder import Part
-from hardneg.transforms.models.files import Kind
 from hardneg.transforms.models.served.client import Client, TransientError
-from hardneg.transforms.models.served.forms import Api, BadAnswerError, logits_in, question
+from hardneg.transforms.models.served.forms import BadAnswerError, logits_in, question
+from hardneg.transforms.models.served.spec import Backoff, RemoteSpec
 
 _NAMESPACE = "hardneg.remote"
 _TRIES_OF_CHECK = 3
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """How a request that may succeed later is tried again.
-
-    Attributes:
-        tries: of one request, the first included.
-        first: seconds before the second try, at most; doubled for each further one.
-        longest: seconds before any try, also where the server asks for more.
-        throttle: seconds that Beam's throttler holds requests back for while most of them fail.
-        window: milliseconds that it looks back.
-    """
-
-    tries: int = 7
-    first: float = 2.0
-    longest: float = 60.0
-    throttle: int = 5
-    window: int = 1000
-
-
-@dataclass(frozen=True)
-class RemoteSpec:
-    """A served cross-encoder and how it is asked.
-
-    Attributes:
-        model: its address, http or https.
-        revision: what is served there, in the user's words.
-        api: the form of requests and answers.
-        name: the model's name in a request; None: none is sent.
-        prompts: put before the query and before the passage.
-        batch: pairs of a request, at most.
-        requests: in flight at once, from one worker process.
-        timeout: seconds until a silent server counts as failed.
-        backoff: when a request is tried again.
-    """
-
-    model: str
-    revision: str
-    api: Api
-    name: str | None = None
-    prompts: tuple[str, str] = ("", "")
-    batch: int = 32
-    requests: int = 4
-    timeout: float = 60.0
-    backoff: Backoff = field(default_factory=Backoff)
-    kind: ClassVar[Kind] = "cross-encoder"
 
 
 class RerankHandler(RemoteModelHandler[tuple[str, str], np.float32, Client]):
     """One request: a batch of pairs of one query to their logits; for one thread at a time.
 
     Of its base it takes the throttling, which holds requests back while most of them fail. The base's own retries
-    wait for fixed times and are deaf to Retry-After: they are off, and ``RemoteCrossEncoder`` puts Beam's back-off
-    around it. It is called by the block loop, not by RunInference, which cuts its batches by timing.
+    wait for fixed times and are deaf to Retry-After: they are off, and ``RemoteCrossEncoder`` tries again around
+    it. It is called by the block loop, not by RunInference, which cuts its batches by timing.
     """
 
     def __init__(self, spec: RemoteSpec) -> None:
@@ -104,9 +64,9 @@ class RerankHandler(RemoteModelHandler[tuple[str, str], np.float32, Client]):
         try:
             return logits_in(self._spec.api, answer, len(batch))
         except BadAnswerError as error:
-            raise HardnegError(
+            raise ServiceError(
                 f"cross-encoder {model.shown}: its answer {error}. Nothing is made of such an answer; see that "
-                "--cross-encoder-api is its form, and that the server is sound."
+                f"{parameter('cross_encoder_api')} is its form, and that the server is sound."
             ) from None
 
 
@@ -134,7 +94,7 @@ class RemoteCrossEncoder:
         """Score one small pair, with fewer tries.
 
         Raises:
-            HardnegError: the server cannot be reached, or answers with anything but a score.
+            ServiceError: the server cannot be reached, or answers with anything but a score.
         """
         self._ask([("What is rain?", "Rain is water.")], threading.Event(), _TRIES_OF_CHECK)
 
@@ -142,7 +102,7 @@ class RemoteCrossEncoder:
         """Return the pairs' logits and whether each was cut (never known): float32 and bool, shape (n,).
 
         Raises:
-            HardnegError: the server fails, or answers with anything but scores.
+            ServiceError: the server fails, or answers with anything but scores.
         """
         logits = np.full(len(queries), np.nan, dtype=np.float32)
         for rows, scores, _ in self.parts(queries, passages):
@@ -200,44 +160,34 @@ class RemoteCrossEncoder:
         stop: threading.Event,
         tries: int,
     ) -> np.ndarray | None:
-        backoff = self.spec.backoff
-        waiting = _Waiting(stop, backoff.longest)
-        trying = with_exponential_backoff(
-            num_retries=tries - 1,
-            initial_delay_secs=backoff.first,
-            max_delay_secs=backoff.longest,
-            retry_filter=waiting.for_error,
-            clock=waiting,
-            logger=_say_nothing,
+        trying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, TransientError) and not stop.is_set()),
+            stop=stop_after_attempt(tries),
+            wait=_waiting(self.spec.backoff),
+            sleep=sleep_using_event(stop),  # so that the end of another request ends it
+            reraise=True,
         )
         try:
-            return trying(handler.run_inference)(pairs, client)
+            return trying(handler.run_inference, pairs, client)
         except TransientError as error:
             if stop.is_set():
                 return None
-            raise HardnegError(
+            raise ServiceError(
                 f"cross-encoder {client.shown}: its server {error}, {_times(tries)}; see that it runs and is not "
                 "overloaded, and start the same command again: scores that it gave are kept."
             ) from None
 
 
-class _Waiting:
-    """The clock of Beam's back-off for one request: it waits as long as the server asks, and can be stopped."""
+def _waiting(backoff: Backoff) -> Callable[[RetryCallState], float]:
+    """Return how long to wait after a failure, in seconds: as long as the server asks, and ever longer."""
+    growing = wait_exponential(multiplier=backoff.first, max=backoff.longest)
 
-    def __init__(self, stop: threading.Event, longest: float) -> None:
-        self._stop = stop
-        self._longest = longest
-        self._after = 0.0
+    def seconds(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = min(getattr(error, "after", 0.0), backoff.longest)
+        return max(growing(state) * random.uniform(0.5, 1), asked)  # so that requests do not come back all at once
 
-    def for_error(self, error: Exception) -> bool:
-        """Return whether to try again after an error."""
-        if not isinstance(error, TransientError) or self._stop.is_set():
-            return False
-        self._after = min(error.after, self._longest)
-        return True
-
-    def sleep(self, seconds: float) -> None:
-        self._stop.wait(max(seconds, self._after))
+    return seconds
 
 
 def _requests(queries: Sequence[str], batch: int) -> list[np.ndarray]:
@@ -264,7 +214,3 @@ def _describe(spec: RemoteSpec) -> dict[str, Any]:
 
 def _times(tries: int) -> str:
     return "at the first try" if tries == 1 else f"{tries} times in a row"
-
-
-def _say_nothing(*_: Any) -> None:
-    """Take no notice of a try that failed: the last one says it."""

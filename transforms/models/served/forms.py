@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from hardneg.errors import parameter
+
 # tei: text-embeddings-inference. jina: also Cohere's, vLLM's, Infinity's. jina-logits: that, as llama.cpp answers.
 Api = Literal["tei", "jina", "jina-logits"]
 LARGEST_LOGIT = math.log(2.0**24 - 1)  # of a sigmoid: beyond it, float32 takes the sigmoid for 1
@@ -57,7 +59,7 @@ def logits_in(api: Api, body: bytes, count: int) -> npt.NDArray[np.float32]:
         if not 0 <= score <= 1:
             raise BadAnswerError(
                 f"has the score {score:g}, which is no sigmoid (0 to 1); if it gives raw logits, say "
-                "--cross-encoder-api jina-logits"
+                f"{parameter('cross_encoder_api')} jina-logits"
             )
     values = np.array(scores, dtype=np.float64)
     with np.errstate(divide="ignore"):

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from hardneg.errors import HardnegError
-from hardneg.transforms.models.model_cache import cache_folder, cached_model
+from hardneg_models.multilingual.conversion_cache import cache_folder, cached_model
+from hardneg_models.multilingual.errors import ConversionError
 
 
 @pytest.fixture
@@ -65,28 +64,28 @@ def test_nobody_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARDNEG_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    with pytest.raises(HardnegError, match=r"^There is no home folder .* set HARDNEG_CACHE to a folder\.$"):
+    with pytest.raises(ConversionError, match=r"^there is no home folder .* set HARDNEG_CACHE to a folder\.$"):
         cache_folder()
 
 
 def test_a_model_is_built_once(cache: Path) -> None:
     build = Builder()
-    folder = cached_model("m", "model m", build)
+    folder = cached_model("m", build)
     assert folder == cache / "m"
     assert (folder / "part" / "a.txt").read_text() == "a"
-    assert cached_model("m", "model m", build) == folder
+    assert cached_model("m", build) == folder
     assert build.calls == 1
     assert inside(cache) == {"m", "m.lock"}
     # Hidden files are a file manager's.
     (folder / ".DS_Store").write_text("")
-    cached_model("m", "model m", build)
+    cached_model("m", build)
     assert build.calls == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing", "more", "manifest", "no manifest", "empty"])
 def test_a_damaged_model_is_built_again(cache: Path, damage: str) -> None:
     build = Builder()
-    folder = cached_model("m", "model m", build)
+    folder = cached_model("m", build)
     if damage == "cut":
         (folder / "b.txt").write_text("")
     elif damage == "changed":
@@ -103,7 +102,7 @@ def test_a_damaged_model_is_built_again(cache: Path, damage: str) -> None:
         for path in (folder / "b.txt", folder / "part" / "a.txt"):
             path.unlink()
         (folder / "hardneg.json").write_text("{}")
-    cached_model("m", "model m", build)
+    cached_model("m", build)
     assert build.calls == 2
     assert {path.name for path in folder.rglob("*")} == {"part", "a.txt", "b.txt", "hardneg.json"}
     assert (folder / "part" / "a.txt").read_text() + (folder / "b.txt").read_text() == "ab"
@@ -111,40 +110,40 @@ def test_a_damaged_model_is_built_again(cache: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk(cache: Path, code: int) -> None:
-    with pytest.raises(HardnegError) as raised:
-        cached_model("m", "model m", failing(OSError(code, os.strerror(code))))
+    with pytest.raises(ConversionError) as raised:
+        cached_model("m", failing(OSError(code, os.strerror(code))))
     assert str(raised.value) == (
-        f"model m: there is no room for it in {cache} ({os.strerror(code)}); make some, or set HARDNEG_CACHE to a "
+        f"there is no room for it in {cache} ({os.strerror(code)}); make some, or set HARDNEG_CACHE to a "
         "folder on another disk."
     )
     assert inside(cache) == {"m.lock"}
-    assert cached_model("m", "model m", Builder()) == cache / "m"
+    assert cached_model("m", Builder()) == cache / "m"
 
 
-@pytest.mark.parametrize("error", [HardnegError("no source"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [ConversionError("no source"), KeyboardInterrupt()])
 def test_what_building_raises_comes_through(cache: Path, error: BaseException) -> None:
     with pytest.raises(type(error)):
-        cached_model("m", "model m", failing(error))
+        cached_model("m", failing(error))
     assert inside(cache) == {"m.lock"}
 
 
 def test_a_cache_that_cannot_be_written(cache: Path) -> None:
     cache.write_text("a file")
-    with pytest.raises(HardnegError) as raised:
-        cached_model("m", "model m", Builder())
+    with pytest.raises(ConversionError) as raised:
+        cached_model("m", Builder())
     assert str(raised.value) == (
-        f"model m: the cache folder {cache} cannot be written (File exists); set HARDNEG_CACHE to a folder that can."
+        f"the cache folder {cache} cannot be written (File exists); set HARDNEG_CACHE to a folder that can."
     )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_cache_without_write_permission(cache: Path) -> None:
-    folder = cached_model("m", "model m", Builder())
+    folder = cached_model("m", Builder())
     cache.chmod(0o555)
     try:
-        assert cached_model("m", "model m", Builder()) == folder  # reading is enough once it is there
-        with pytest.raises(HardnegError, match="cannot be written"):
-            cached_model("n", "model n", Builder())
+        assert cached_model("m", Builder()) == folder  # reading is enough once it is there
+        with pytest.raises(ConversionError, match="cannot be written"):
+            cached_model("n", Builder())
     finally:
         cache.chmod(0o755)
 
@@ -163,10 +162,10 @@ def test_a_file_system_without_locks(cache: Path, monkeypatch: pytest.MonkeyPatc
 
     def build(folder: Path) -> None:
         slow(folder)
-        cached_model("m", "model m", fast)
+        cached_model("m", fast)
         (cache / "m" / ".fast").touch()
 
-    cached_model("m", "model m", build)
+    cached_model("m", build)
     assert (fast.calls, slow.calls) == (1, 1)
     assert (cache / "m" / ".fast").exists()
     assert inside(cache) == {"m", "m.lock", ".m.new-other"}
@@ -175,7 +174,7 @@ def test_a_file_system_without_locks(cache: Path, monkeypatch: pytest.MonkeyPatc
 PROCESS = """
 import sys, time
 from pathlib import Path
-from hardneg.transforms.models.model_cache import cached_model
+from hardneg_models.multilingual.conversion_cache import cached_model
 
 def build(folder):
     (folder / "config.json").write_text("half")
@@ -184,7 +183,7 @@ def build(folder):
     time.sleep(float(sys.argv[2]))
     (folder / "config.json").write_text("whole")
 
-print((cached_model("m", "model m", build) / "config.json").read_text())
+print((cached_model("m", build) / "config.json").read_text())
 """
 
 
@@ -210,5 +209,5 @@ def test_a_process_killed_midway(cache: Path, tmp_path: Path) -> None:
     process.communicate(timeout=60)
     assert not (cache / "m").exists()
     assert len(list(cache.glob(".m.new-*"))) == 1
-    cached_model("m", "model m", Builder())  # its lock ended with it
+    cached_model("m", Builder())  # its lock ended with it
     assert inside(cache) == {"m", "m.lock"}

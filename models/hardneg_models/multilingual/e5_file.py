@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hardneg.errors import HardnegError
+from hardneg_models.multilingual.errors import ConversionError
 
 BLOCK = 32
 BLOCK_BYTES = 18
@@ -90,7 +90,7 @@ def parse(data: bytes, name: str) -> E5File:
         name: what the file is called in an error.
 
     Raises:
-        HardnegError: it is no such file, or cut short, or contradicts itself.
+        ConversionError: it is no such file, or cut short, or contradicts itself.
     """
     reader = _Reader(data, name)
     magic, version = reader.unpack("4sI")
@@ -115,8 +115,8 @@ class _Reader:
         self._name = name
         self._position = 0
 
-    def error(self, what: str) -> HardnegError:
-        return HardnegError(f"{self._name} is damaged: {what}; install the package that it came with again.")
+    def error(self, what: str) -> ConversionError:
+        return ConversionError(f"{self._name} is damaged: {what}; install the package that it came with again.")
 
     def slice(self, start: int, length: int) -> memoryview:
         if length < 0 or start + length > len(self._data):
