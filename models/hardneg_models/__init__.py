@@ -29,7 +29,7 @@ def multilingual_path() -> Path:
     """Return the folder of multilingual-e5-small, converted once on this machine; needs the extra ``multilingual``.
 
     Raises:
-        hardneg_models.multilingual.errors.ConversionError: the weights are not installed, or can't be converted.
+        hardneg_models.multilingual.ConversionError: the weights are not installed, or can't be converted.
         ImportError: the extra is not installed.
     """
     from hardneg_models.multilingual.model import multilingual_model

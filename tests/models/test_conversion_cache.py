@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hardneg_models.multilingual import ConversionError
 from hardneg_models.multilingual.conversion_cache import cache_folder, cached_model
-from hardneg_models.multilingual.errors import ConversionError
 
 
 @pytest.fixture

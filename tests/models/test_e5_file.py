@@ -7,8 +7,8 @@ import struct
 import numpy as np
 import pytest
 from e5_maker import SPECIAL, WORDS, e5_bytes, is_packed, quantise, weights
+from hardneg_models.multilingual import ConversionError
 from hardneg_models.multilingual.e5_file import BLOCK, BLOCK_BYTES, dequantise, parse
-from hardneg_models.multilingual.errors import ConversionError
 from hypothesis import given
 from hypothesis import strategies as st
 

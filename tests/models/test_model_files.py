@@ -15,6 +15,7 @@ from typing import Any
 import hardneg_models
 import pytest
 import torch
+from huggingface_hub import constants
 from tiny_models import save_tiny, save_tokenizer
 from transformers import AutoTokenizer
 
@@ -127,8 +128,8 @@ HUB_ID = "some-org/some-model"
 
 
 def test_a_hub_id_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     assert sentence(f"{HUB_ID}@v1") == (
         f"cross-encoder {HUB_ID}@v1: it is neither a local folder nor could it be fetched from the Hugging Face hub "
         "(OfflineModeIsEnabled); check the name and the network, or give a local folder or 'bundled'."
@@ -139,15 +140,15 @@ def test_a_hub_that_refuses_connections(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     assert "could it be fetched from the Hugging Face hub (ConnectError); check" in sentence(HUB_ID)
 
 
 @pytest.mark.timeout(120)
 def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A firewall that swallows packets: the hub's client alone would wait for ever."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(model_files, "HUB_SECONDS", 0.5)
     accepted: list[socket.socket] = []
     with socket.socket() as silent:
@@ -162,7 +163,7 @@ def test_a_hub_that_never_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
                 return
 
         threading.Thread(target=accept, daemon=True).start()
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert "could it be fetched from the Hugging Face hub (ReadTimeout); check" in sentence(HUB_ID)
         silent.shutdown(socket.SHUT_RDWR)
     assert accepted, "the hub was asked"
@@ -177,8 +178,8 @@ def test_a_model_that_the_hub_client_has_cached(monkeypatch: pytest.MonkeyPatch,
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(commit)
     shutil.copytree(tiny, repo / "snapshots" / commit)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     for model in (HUB_ID, f"{HUB_ID}@main", f"{HUB_ID}@{commit}"):
         assert find_model(spec_of(model)) == repo / "snapshots" / commit
     assert "could it be fetched" in sentence(f"{HUB_ID}@refs/pr/1")
@@ -186,7 +187,7 @@ def test_a_model_that_the_hub_client_has_cached(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("model", ["not a name!", "a--b..c/x"])
 def test_names_that_are_none(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "(HFValidationError); check the name" in sentence(model)
 
 

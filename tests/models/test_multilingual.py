@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from e5_maker import SPECIAL, WORDS, e5_bytes, weights
+from hardneg_models.multilingual import ConversionError
 from hardneg_models.multilingual.conversion_cache import cached_model
 from hardneg_models.multilingual.convert import convert
 from hardneg_models.multilingual.e5_file import parse
-from hardneg_models.multilingual.errors import ConversionError
 from hardneg_models.multilingual.model import multilingual_model
 from hardneg_models.multilingual.weights import bert_names
 from safetensors.numpy import load_file

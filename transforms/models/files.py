@@ -107,7 +107,7 @@ def _multilingual(kind: Kind) -> Path:
         )
     try:
         from hardneg_models import multilingual_path
-        from hardneg_models.multilingual.errors import ConversionError
+        from hardneg_models.multilingual import ConversionError
     except ImportError:
         raise ModelError(_MISSING) from None
     try:

@@ -2,3 +2,10 @@
 
 Needs the extra ``multilingual`` of hardneg-models; nothing of it is imported before the model is asked for.
 """
+
+
+class ConversionError(Exception):
+    """The model can't be made: its source is missing or damaged, or there is no place for the result.
+
+    Its sentence has no subject: whoever asked for the model puts its name before it.
+    """

