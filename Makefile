@@ -1,8 +1,9 @@
-# make demo    set up, then mine hard negatives from a small data set that needs no download
-# make test    set up, then run the tests
-# make lint    set up, then check style and types
-# make venv    only set up: a virtual environment in .venv
-# make clean   remove builds, caches and the demo; the virtual environment stays
+# make demo      set up, then mine hard negatives from a small data set that needs no download
+# make test      set up, then run the tests that take seconds: about four minutes on two cores
+# make test-all  set up, then run all tests, as .ci/run does: about twelve minutes
+# make lint      set up, then check style, types and which room imports from which
+# make venv      only set up: a virtual environment in .venv
+# make clean     remove builds, caches and the demo; the virtual environment stays
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint clean
+.PHONY: help venv demo test test-all lint clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -30,9 +31,14 @@ $(STAMP): requirements.txt requirements-dev.txt setup.py models/pyproject.toml m
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
-# As many processes as cores, of one thread each.
+# As many processes as cores, of one thread each; a file's tests stay together, and share what they make.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	HYPOTHESIS_PROFILE=fast $(TESTS) -m "not slow"
+
+test-all: $(STAMP)
+	HYPOTHESIS_PROFILE=ci $(TESTS) --durations=30
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.dataset
 import pytest
+from hypothesis import settings
+from mined_runs import ONE_WORKER, Mine, Run, TinyModels, mined_once, tiny_models_in
 from rerank_server import RerankServer
 
 # Beam warns of missing cloud libraries while it is imported.
 logging.getLogger().setLevel(logging.ERROR)
 
-from hardneg.pipelines.commands import driver  # noqa: E402
-from hardneg.pipelines.options.mine import MineConfig  # noqa: E402
+settings.register_profile("ci", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=25)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-# One runner everywhere, named, with Beam's type checks of every element.
-ONE_WORKER = ["--runner", "FnApiRunner", "--runtime_type_check"]
-TWO_WORKERS = ["--runner", "FnApiRunner", "--direct_num_workers", "2"]
-
+CUTS = Path(__file__).parent / "data"
+WHOLE = Path(__file__).parents[2] / "shared" / "data"
 ANIMALS = ("otter", "badger", "lynx", "heron", "marten", "beaver", "stork", "weasel")
 PLACES = {"Norway": "trout", "Galicia": "chestnuts", "Silesia": "frogs", "Crete": "olives", "Wales": "eels"}
 
 
 @pytest.fixture(scope="session")
-def collection() -> Callable[[str], Path]:
-    """Return a function that gives a real collection's folder, or skips the test."""
+def collection() -> Callable[..., Path]:
+    """Return a function that gives the folder of a real collection's cut; or, if it is here, of the ``whole`` of it."""
 
-    def find(name: str) -> Path:
-        folder = SHARED / name
-        if not folder.is_dir():
-            pytest.skip(f"the collection {name} is not here")
+    def find(name: str, whole: bool = False) -> Path:
+        folder = (WHOLE if whole else CUTS) / name
+        if whole and not folder.is_dir():
+            pytest.skip(f"the whole of {name} is not here")
         return folder
 
     return find
@@ -84,32 +83,41 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_beir(tmp_path_factory.mktemp("animals") / "collection", corpus, queries, qrels)
 
 
-class Run:
-    """A finished run: its folder, its manifest and its tables."""
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of one test session have."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        self.folder = folder
-        self.manifest = manifest
 
-    def table(self, kind: str) -> pa.Table:
-        return pyarrow.dataset.dataset(self.folder / kind, format="parquet").to_table()
+@pytest.fixture(scope="session")
+def tiny_models(session_folder: Path) -> TinyModels:
+    return tiny_models_in(session_folder)
 
-    def rows(self, kind: str) -> list[dict[str, Any]]:
-        return self.table(kind).to_pylist()
 
-    def hashes(self, kind: str) -> dict[str, str]:
-        shards = self.manifest["shards"]
-        return {shard["name"]: shard["sha256"] for shard in shards if shard["name"].startswith(kind + "/")}
+@pytest.fixture(scope="session")
+def mined(session_folder: Path, tiny_models: TinyModels) -> Mine:
+    """Return a function that gives a run of some options, to look at: mined once, whoever asks for it."""
+
+    def find(beam_args: list[str] = ONE_WORKER, **options: Any) -> Run:
+        return mined_once(session_folder, tiny_models.with_options(options), beam_args)
+
+    return find
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> Callable[..., Run]:
-    """Return a function that mines with the bundled models, into a fresh folder."""
+def mine(tmp_path: Path, tiny_models: TinyModels) -> Mine:
+    """Return a function that mines into a fresh folder, with tiny models unless others are named."""
 
     def run(name: str = "out", beam_args: list[str] = ONE_WORKER, **options: Any) -> Run:
+        from hardneg.pipelines.commands import driver
+        from hardneg.pipelines.options.mine import MineConfig
+
         output = tmp_path / name
-        manifest = driver.mine(MineConfig(output=str(output), **options), beam_args)
-        return Run(output, manifest)
+        config = MineConfig(output=str(output), **tiny_models.with_options(options))
+        return Run(output, driver.mine(config, beam_args))
 
     return run
 

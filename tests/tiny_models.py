@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.spec import ModelSpec
 
+HIDDEN = 16
+# How far the logits of a spread model lie apart: as wide as those of a real cross-encoder.
+LOGITS_DEVIATION = 3.0
+
 
 def save_tokenizer(folder: Path) -> None:
     AutoTokenizer.from_pretrained(find_model(ModelSpec("bi-encoder", "bundled"))).save_pretrained(folder)
@@ -19,16 +24,50 @@ def save_tokenizer(folder: Path) -> None:
 
 def save_tiny(folder: Path, outputs: int = 1, head: bool = True, seed: int = 0) -> Path:
     """Save a random BERT of one narrow layer; ``head``: with a classifier of ``outputs`` outputs."""
+    return _save(_tiny(outputs, head, seed), folder)
+
+
+def save_spread(folder: Path) -> Path:
+    """Save a tiny cross-encoder about half of whose logits are above zero, so that any threshold divides them."""
+    model = _tiny(outputs=1, head=True)
+    save_tokenizer(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    words = [f"the {one} and {other}" for one in ("otter", "lynx", "stork", "heron") for other in ("trout", "eels")]
+    pairs = tokenizer([w for w in words for _ in words], words * len(words), return_tensors="pt", padding=True)
+    with torch.inference_mode():
+        logits = model(**pairs).logits
+        scale = LOGITS_DEVIATION / logits.std()
+        model.classifier.weight *= scale
+        model.classifier.bias -= scale * logits.mean()
+    return _save(model, folder)
+
+
+def save_tiny_sentence_transformer(folder: Path) -> Path:
+    """Save a tiny bi-encoder in the layout of sentence-transformers: mean of the tokens, normalised."""
+    save_tiny(folder, head=False)
+    real = find_model(ModelSpec("bi-encoder", "bundled"))
+    for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
+        shutil.copy(real / name, folder)
+    pooling = json.loads((real / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling | {"word_embedding_dimension": HIDDEN}))
+    return folder
+
+
+def _tiny(outputs: int, head: bool, seed: int = 0) -> BertForSequenceClassification | BertModel:
     torch.manual_seed(seed)
     config = BertConfig(
-        hidden_size=16,
+        hidden_size=HIDDEN,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=16,
         num_labels=outputs,
         initializer_range=1.0,  # so that texts differ
     )
-    model = (BertForSequenceClassification if head else BertModel)(config)
+    return (BertForSequenceClassification if head else BertModel)(config).eval()
+
+
+def _save(model: BertForSequenceClassification | BertModel, folder: Path) -> Path:
     model.save_pretrained(folder)
     save_tokenizer(folder)
     return folder

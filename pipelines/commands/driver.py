@@ -36,7 +36,7 @@ def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
     manifest = mine_tables(config, beam_args)
     # The run is there, whatever becomes of what is made from it.
     failed = []
-    for finish in (_export, _report):
+    for finish in (export_formats, _report):
         try:
             finish(config)
         except HardnegError as error:
@@ -69,7 +69,7 @@ def _report(config: MineConfig) -> None:
         ) from None
 
 
-def _export(config: MineConfig) -> None:
+def export_formats(config: MineConfig) -> None:
     """Write the formats that were asked for into the published output, each as ``hardneg export`` does."""
     for form in dict.fromkeys(config.format):
         short = {"short": "smaller"} if format_named(form).fixed else {}

@@ -26,7 +26,7 @@ from hardneg.transforms.models.loaded import bi_encoder, cross_encoder
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import ModelSpec
 
-_MEASURED = 64  # texts and pairs of the measurement
+MEASURED = 64  # texts and pairs of the measurement
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _write(
     found = {
         "counts": dict(counts),
         "queries": wanted[0],
-        "sample": [text for _, text in sorted(sample)[:_MEASURED]],
+        "sample": [text for _, text in sorted(sample)[:MEASURED]],
     }
     storage.write_file(
         storage.join(work, ESTIMATE), lambda sink: sink.write(json.dumps(found, ensure_ascii=False).encode())

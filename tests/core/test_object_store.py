@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import ONE_WORKER, Run
+from mined_runs import ONE_WORKER, Mine, TinyModels
 from object_store import FILES
 
 from hardneg.errors import HardnegError
@@ -37,13 +37,13 @@ def output_of(folder: str) -> dict[str, bytes]:
     return {path.removeprefix(folder + "/"): data for path, (data, _) in FILES.items() if path.startswith(folder + "/")}
 
 
-def test_a_run_in_an_object_store(bucket: str, animals: Path, mine: Callable[..., Run]) -> None:
+def test_a_run_in_an_object_store(bucket: str, animals: Path, tiny_models: TinyModels, mined: Mine) -> None:
     """Its shards are those of a run on disk, it leaves nothing else, and --overwrite leaves no old shard."""
-    config = MineConfig(input=bucket, output="bucket://out/mined", output_shards=3, **OPTIONS)
+    config = MineConfig(input=bucket, output="bucket://out/mined", output_shards=3, **OPTIONS, **tiny_models.options)
     FILES["bucket://out/mined/notes.txt"] = (b"mine", 1.0)
     manifest = driver.mine(config, ONE_WORKER)
     files = output_of("bucket://out/mined")
-    on_disk = mine("on-disk", input=str(animals), output_shards=3, **OPTIONS)
+    on_disk = mined(input=str(animals), output_shards=3, **OPTIONS)
     assert on_disk.table("triplets").num_rows > 0
     assert manifest["shards"] == on_disk.manifest["shards"]
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name.endswith(".parquet")} == {
@@ -68,9 +68,9 @@ def test_a_run_in_an_object_store(bucket: str, animals: Path, mine: Callable[...
     assert triplets.sort_by(order).equals(on_disk.table("triplets").sort_by(order))
 
 
-def test_a_run_that_fails_leaves_no_manifest(bucket: str) -> None:
+def test_a_run_that_fails_leaves_no_manifest(bucket: str, tiny_models: TinyModels) -> None:
     """What an earlier run finished is not left half overwritten under its manifest."""
-    config = MineConfig(input=bucket, output="bucket://out/mined", **OPTIONS, overwrite=True)
+    config = MineConfig(input=bucket, output="bucket://out/mined", **OPTIONS, **tiny_models.options, overwrite=True)
     for name in ("manifest.json", "README.md", "report.html", "triplets/part-00000-of-00008.parquet"):
         FILES[f"bucket://out/mined/{name}"] = (b"old", 1.0)
     FILES["bucket://in/corpus.jsonl"] = (FILES["bucket://in/corpus.jsonl"][0] + b"not json\n", 2.0)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow.dataset
 import pytest
-from conftest import Run
 from export_cases import FIXED, FORMATS, PARQUET, SMALLER, bytes_of, options, rows_of
 from finished_run import candidate, write_run
+from mined_runs import Mine, Run
 from tiny_models import save_tiny
 
 from hardneg.errors import HardnegError
@@ -26,19 +26,17 @@ from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.pipelines.options.mine import MineConfig
 
 
-# Whatever the bundled cross-encoder thinks of the passages: every sigmoid is below 1, so no query is short.
+# Whatever the cross-encoder thinks of the passages: every sigmoid is below 1, so no query is short.
 @pytest.fixture(scope="module")
-def mined(animals: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    output = tmp_path_factory.mktemp("mined") / "out"
-    config = MineConfig(
-        input=str(animals), output=str(output), k=12, negatives=3, min_relevance=2, max_sigmoid=1.0, output_shards=2,
+def run(animals: Path, mined: Mine) -> Run:
+    return mined(
+        input=str(animals), k=12, negatives=3, min_relevance=2, max_sigmoid=1.0, output_shards=2,
         cross_encoder_max_length=64, format=["n-tuple", "flagembedding"],
     )  # fmt: skip
-    return Run(output, driver.mine(config, []))
 
 
 @pytest.fixture(scope="module")
-def exported(mined: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return a function that exports the mined run, once for each form."""
     folder = tmp_path_factory.mktemp("exported")
 
@@ -46,7 +44,7 @@ def exported(mined: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
         out = folder / f"{form}-{scores}"
         if not out.exists():
             short = {"short": "drop"} if form in FIXED else {}
-            export(str(mined.folder), options(form, out, scores=scores, **short))
+            export(str(run.folder), options(form, out, scores=scores, **short))
         return out
 
     return get
@@ -63,21 +61,21 @@ def load(exported: Callable[..., Path]) -> Callable[..., Any]:
     return get
 
 
-def test_triplets_are_those_of_the_run_byte_for_byte(mined: Run, exported: Callable[..., Path]) -> None:
-    for path in sorted((mined.folder / "triplets").iterdir()):
+def test_triplets_are_those_of_the_run_byte_for_byte(run: Run, exported: Callable[..., Path]) -> None:
+    for path in sorted((run.folder / "triplets").iterdir()):
         assert (exported("triplet") / "triplet" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_format_asked_for_at_mining_time_is_the_export(mined: Run, tmp_path: Path) -> None:
+def test_a_format_asked_for_at_mining_time_is_the_export(run: Run, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    loaded = datasets.load_dataset(str(mined.folder), split="train", streaming=True)
+    loaded = datasets.load_dataset(str(run.folder), split="train", streaming=True)
     assert sorted(next(iter(loaded))) == ["anchor", "negative", "positive"], "the run itself still loads"
     for form in ("n-tuple", "flagembedding"):
-        export(str(mined.folder), options(form, tmp_path / form, **SMALLER.get(form, {})))
-        assert bytes_of(tmp_path / form) == bytes_of(mined.folder / form)
-    assert {shard["name"].split("/")[0] for shard in mined.manifest["shards"]} == {
+        export(str(run.folder), options(form, tmp_path / form, **SMALLER.get(form, {})))
+        assert bytes_of(tmp_path / form) == bytes_of(run.folder / form)
+    assert {shard["name"].split("/")[0] for shard in run.manifest["shards"]} == {
         "triplets", "candidates", "suspect_pairs", "passages", "queries",
-    } & {path.name for path in mined.folder.iterdir()}  # fmt: skip
+    } & {path.name for path in run.folder.iterdir()}  # fmt: skip
 
 
 def test_an_export_that_fails_after_mining_leaves_the_run(tmp_path: Path) -> None:
@@ -85,7 +83,7 @@ def test_an_export_that_fails_after_mining_leaves_the_run(tmp_path: Path) -> Non
     run = write_run(tmp_path / "run", {"a": "a"}, {"p1": "one", "p2": "two"}, rows, negatives=1)
     config = MineConfig(input="inputs", output=str(run), format=["triplet", "pylate", "n-tuple"])
     with pytest.raises(HardnegError, match=r"is finished, but was not exported as pylate: 2 of the 2 pairs"):
-        driver._export(config)
+        driver.export_formats(config)
     assert (run / "manifest.json").exists()
     assert (run / "triplet" / "manifest.json").exists()
     assert not (run / "pylate").exists()
@@ -196,11 +194,11 @@ def test_cross_encoders_train(
     two_steps(CrossEncoderTrainer, CrossEncoderTrainingArguments, model, made, load(form, scores), tmp_path)
 
 
-def test_margins_are_those_of_the_logits(mined: Run, load: Callable[..., Any]) -> None:
+def test_margins_are_those_of_the_logits(run: Run, load: Callable[..., Any]) -> None:
     """What MarginMSELoss and DistillKLDivLoss take: [positive, negative_1, ...], the raw logits, as float32."""
-    texts = {row["passage_id"]: row["text"] for row in mined.rows("passages")}
-    queries = {row["query_id"]: row["text"] for row in mined.rows("queries")}
-    scored = [row for row in mined.rows("candidates") if row["logit"] is not None]  # a passage has twins, unscored
+    texts = {row["passage_id"]: row["text"] for row in run.rows("passages")}
+    queries = {row["query_id"]: row["text"] for row in run.rows("queries")}
+    scored = [row for row in run.rows("candidates") if row["logit"] is not None]  # a passage has twins, unscored
     logits = {(queries[row["query_id"]], texts[row["passage_id"]]): row["logit"] for row in scored}
     for row in load("n-tuple", True):
         passages = [row["positive"], *(row[f"negative_{place}"] for place in (1, 2, 3))]

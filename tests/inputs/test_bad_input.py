@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import write_beir
+from mined_runs import TinyModels
 
 from hardneg.pipelines.cli import run
 
@@ -26,12 +28,13 @@ class Outcome:
 
 
 @pytest.fixture
-def hardneg(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Any:
+def hardneg(tmp_path: Path, capfd: pytest.CaptureFixture[str], tiny_models: TinyModels) -> Any:
     """Return a function that runs `hardneg mine` on an input folder."""
 
     def call(folder: Path, *options: str) -> Outcome:
         output = tmp_path / "out"
-        code = run(["mine", "--input", str(folder), "--output", str(output), *options])
+        models = tiny_models.arguments if not set(options) & {"--bi-encoder", "--cross-encoder"} else []
+        code = run(["mine", "--input", str(folder), "--output", str(output), *options, *models])
         captured = capfd.readouterr()
         assert "Traceback" not in captured.err + captured.out
         return Outcome(code, captured.err, output)
@@ -52,34 +55,40 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (b'{"_id": "x", "text": \n', "1 invalid JSON"),
-        (b'{"_id": "x", "text": "\xff"}\n', "1 invalid UTF-8"),
-        (b'{"_id": "x", "text": "\\ud800"}\n', "1 lone surrogate"),
-        (b'{"_id": "x", "text": "a\\u0000b"}\n', "1 NUL character"),
-        (b'{"text": "no id"}\n', "1 missing id"),
-        (b'{"_id": "", "text": "empty id"}\n', "1 missing id"),
-        (b'{"_id": "x", "title": "", "text": " "}\n', "1 empty text"),
-        (b'{"_id": "x", "text": ["list"]}\n', "1 wrong type for column text"),
-    ],
-)
-def test_a_broken_line_stops_the_run_above_the_limit(hardneg: Any, tmp_path: Path, line: bytes, reason: str) -> None:
+BROKEN_LINES = {
+    b'{"_id": "x", "text": \n': "invalid JSON",
+    b'{"_id": "x", "text": "\xff"}\n': "invalid UTF-8",
+    b'{"_id": "x", "text": "\\ud800"}\n': "lone surrogate",
+    b'{"_id": "x", "text": "a\\u0000b"}\n': "NUL character",
+    b'{"text": "no id"}\n': "missing id",
+    b'{"_id": "", "text": "empty id"}\n': "missing id",
+    b'{"_id": "x", "title": "", "text": " "}\n': "empty text",
+    b'{"_id": "x", "text": ["list"]}\n': "wrong type for column text",
+}
+
+
+def test_broken_lines_stop_the_run_above_the_limit(hardneg: Any, tmp_path: Path) -> None:
     folder = write_beir(tmp_path / "in", CORPUS, QUERIES, QRELS)
-    append(folder / "corpus.jsonl", line)
-    refused(hardneg(folder), "corpus.jsonl: 1 of 31 rows were rejected", reason, "line 31", "--max-rejected 0.001")
+    append(folder / "corpus.jsonl", b"".join(BROKEN_LINES))
+    counted = [f"{number} {reason}" for reason, number in Counter(BROKEN_LINES.values()).items()]
+    refused(hardneg(folder), "corpus.jsonl: 8 of 38 rows were rejected (2 missing id, ", *counted)
     (listed,) = (tmp_path / "out.work" / "result" / "rejected").glob("*.jsonl")
-    assert json.loads(listed.read_text())["line"] == 31
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert [(row["line"], row["reason"]) for row in rows] == list(enumerate(BROKEN_LINES.values(), start=31))
 
 
-@pytest.mark.parametrize(
-    ("qrel", "reason"),
-    [(("q0", "nobody", 1), "1 unknown passage id"), (("nobody", "p0", 1), "1 unknown query id")],
-)
-def test_judgements_of_unknown_ids_are_rejected(hardneg: Any, tmp_path: Path, qrel: tuple, reason: str) -> None:
-    folder = write_beir(tmp_path / "in", CORPUS, QUERIES, [*QRELS, qrel])
-    refused(hardneg(folder), "train.tsv: 1 of 3 rows were rejected", reason, "line 4")
+def test_one_broken_line_in_a_small_file_is_too_many(hardneg: Any, tmp_path: Path) -> None:
+    folder = write_beir(tmp_path / "in", CORPUS, QUERIES, QRELS)
+    append(folder / "corpus.jsonl", b"not JSON\n")
+    refused(
+        hardneg(folder), "1 of 31 rows were rejected (1 invalid JSON; the first in line 31)", "--max-rejected 0.001"
+    )
+
+
+def test_judgements_of_unknown_ids_are_rejected(hardneg: Any, tmp_path: Path) -> None:
+    folder = write_beir(tmp_path / "in", CORPUS, QUERIES, [*QRELS, ("q0", "nobody", 1), ("nobody", "p0", 1)])
+    reasons = "1 unknown passage id, 1 unknown query id; the first in line 4"
+    refused(hardneg(folder), f"train.tsv: 2 of 4 rows were rejected ({reasons})")
 
 
 def test_one_id_with_two_texts_names_both_places(hardneg: Any, tmp_path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import Run, write_beir
+from conftest import write_beir
+from mined_runs import Mine, Run
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.partition import DIGEST
@@ -84,7 +84,7 @@ def mined(run: Run) -> tuple[set[str], set[str]]:
     return {normalise(row["anchor"]) for row in rows}, {normalise(passage) for passage in passages}
 
 
-def test_mining_keeps_evaluation_sets_out(animals: Path, mine: Callable[..., Run], tmp_path: Path) -> None:
+def test_mining_keeps_evaluation_sets_out(animals: Path, mine: Mine, tmp_path: Path) -> None:
     """From the inputs and from a finished run alike."""
     options: dict[str, Any] = {"k": 8, "negatives": 2, "max_sigmoid": 1.0, "output_shards": 2}
     gold = "The badger In Norway the badger lives near water and eats mostly trout."
@@ -109,7 +109,7 @@ def test_mining_keeps_evaluation_sets_out(animals: Path, mine: Callable[..., Run
     assert again.manifest["counts"]["queries_held_out"] == 1
 
 
-def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Callable[..., Run], tmp_path: Path) -> None:
+def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Mine, tmp_path: Path) -> None:
     options: dict[str, Any] = {"k": 8, "negatives": 2, "max_sigmoid": 1.0, "max_queries": 5}
     before = mine("before", input=str(animals), **options)
     texts = tmp_path / "eval.txt"

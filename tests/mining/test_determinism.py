@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TWO_WORKERS, Run
+from mined_runs import ONE_WORKER, TWO_WORKERS, Mine, Run
 
 from hardneg.errors import HardnegError
-from hardneg.pipelines.commands import driver
-from hardneg.pipelines.options.mine import MineConfig, options_of_run
+from hardneg.pipelines.options.mine import options_of_run
 
 COMMON: dict[str, Any] = {"k": 12, "negatives": 3, "min_relevance": 2, "output_shards": 3}
 OPTIONS: dict[str, Any] = {**COMMON, "max_sigmoid": 0.4}
@@ -21,23 +19,21 @@ CALIBRATED: dict[str, Any] = {**COMMON, "calibration_queries": 11, "target_leak_
 
 
 @pytest.fixture(scope="module")
-def reference(animals: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    output = tmp_path_factory.mktemp("reference") / "out"
-    manifest = driver.mine(MineConfig(input=str(animals), output=str(output), **OPTIONS), [])
-    return Run(output, manifest)
+def reference(animals: Path, mined: Mine) -> Run:
+    return mined(input=str(animals), **OPTIONS)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"segments": 4},
-        {"block_size": 5, "segments": 2},
+        pytest.param({"segments": 4}, marks=pytest.mark.slow),
+        pytest.param({"block_size": 5, "segments": 2}, marks=pytest.mark.slow),
         {"hydrate": "shuffle", "block_size": 3, "segments": 3},
         {"bm25_engine": "rank-bm25"},
     ],
     ids=lambda options: " ".join(f"{name}={value}" for name, value in options.items()),
 )
-def test_cut(animals: Path, reference: Run, mine: Callable[..., Run], options: dict[str, Any]) -> None:
+def test_cut(animals: Path, reference: Run, mine: Mine, options: dict[str, Any]) -> None:
     run = mine(input=str(animals), **OPTIONS, **options)
     for kind in KINDS:
         if options == {"bm25_engine": "rank-bm25"} and kind == "candidates":
@@ -45,13 +41,7 @@ def test_cut(animals: Path, reference: Run, mine: Callable[..., Run], options: d
         assert run.hashes(kind) == reference.hashes(kind), kind
 
 
-def test_two_workers(animals: Path, reference: Run, mine: Callable[..., Run]) -> None:
-    run = mine(input=str(animals), **OPTIONS, beam_args=TWO_WORKERS, segments=3, block_size=4)
-    for kind in KINDS:
-        assert run.hashes(kind) == reference.hashes(kind), kind
-
-
-def test_lazy_triplets_are_those_of_full_scoring(animals: Path, reference: Run, mine: Callable[..., Run]) -> None:
+def test_lazy_triplets_are_those_of_full_scoring(animals: Path, reference: Run, mine: Mine) -> None:
     run = mine(input=str(animals), **OPTIONS, score="all", segments=2)
     assert run.hashes("triplets") == reference.hashes("triplets")
     assert run.manifest["counts"]["pairs_scored"] > reference.manifest["counts"]["pairs_scored"]
@@ -63,21 +53,21 @@ def judge_of(run: Run) -> str:
 
 
 @pytest.fixture(scope="module")
-def calibrated(animals: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    output = tmp_path_factory.mktemp("calibrated") / "out"
-    return Run(output, driver.mine(MineConfig(input=str(animals), output=str(output), **CALIBRATED), []))
+def calibrated(animals: Path, mined: Mine) -> Run:
+    return mined(input=str(animals), **CALIBRATED)
 
 
+# The one run of two processes: with a calibration, it goes through every stage that a plain threshold does.
 @pytest.mark.parametrize(
     ("beam_args", "options"),
     [
-        ([], {"segments": 4, "block_size": 5, "hydrate": "shuffle"}),
-        (TWO_WORKERS, {"segments": 3, "block_size": 4}),
+        (ONE_WORKER, {"segments": 4, "block_size": 5, "hydrate": "shuffle"}),
+        pytest.param(TWO_WORKERS, {"segments": 3, "block_size": 4}, marks=pytest.mark.slow),
     ],
     ids=["cut", "two workers"],
 )
 def test_calibration_does_not_depend_on_the_cut(
-    animals: Path, calibrated: Run, mine: Callable[..., Run], beam_args: list[str], options: dict[str, Any]
+    animals: Path, calibrated: Run, mine: Mine, beam_args: list[str], options: dict[str, Any]
 ) -> None:
     run = mine(input=str(animals), beam_args=beam_args, **CALIBRATED, **options)
     assert judge_of(run) == judge_of(calibrated)
@@ -92,7 +82,7 @@ def test_the_sample_alone_is_scored_completely(calibrated: Run) -> None:
     assert calibrated.manifest["denoising"]["sample"]["queries"] == 11
 
 
-def test_a_judge_file_is_used_as_it_is(animals: Path, calibrated: Run, mine: Callable[..., Run]) -> None:
+def test_a_judge_file_is_used_as_it_is(animals: Path, calibrated: Run, mine: Mine) -> None:
     given = {name: value for name, value in CALIBRATED.items() if name != "target_leak_rate"}
     judge = str(calibrated.folder / "judge.json")
     run = mine(input=str(animals), **given, judge_file=judge, block_size=6)
@@ -102,19 +92,23 @@ def test_a_judge_file_is_used_as_it_is(animals: Path, calibrated: Run, mine: Cal
 
 
 CHANGES: list[dict[str, Any]] = [
+    {"judge": "bi-encoder", "target_leak_rate": 0.1, "order": "fused"},
+    {"max_sigmoid": 0.05, "min_sigmoid": 0.001, "min_rank": 2},
+]
+MORE_CHANGES: list[dict[str, Any]] = [
     {"target_leak_rate": 0.15},
     {"target_false_negative_rate": 0.4, "gamma": 1.0},
-    {"max_sigmoid": 0.05, "min_sigmoid": 0.001, "min_rank": 2},
     {"relative_margin": 0.1, "absolute_margin": 0.5, "order": "random", "seed": 4},
-    {"judge": "bi-encoder", "target_leak_rate": 0.1, "order": "fused"},
     {"order": "judge", "negatives": 2, "relabel_suspected": True, "drop_weak_positives": True},
     {"allow_near_duplicates": True, "max_rank": 9, "output_shards": 2},
 ]
 
 
-@pytest.mark.parametrize("options", CHANGES, ids=str)
+@pytest.mark.parametrize(
+    "options", [*CHANGES, *(pytest.param(options, marks=pytest.mark.slow) for options in MORE_CHANGES)], ids=str
+)
 def test_a_stored_run_is_mined_as_from_nothing(
-    animals: Path, calibrated: Run, mine: Callable[..., Run], options: dict[str, Any]
+    animals: Path, calibrated: Run, mine: Mine, options: dict[str, Any]
 ) -> None:
     changed = {**options_of_run(str(calibrated.folder), options), **options}
     run = mine("again", from_run=str(calibrated.folder), score_missing=True, **changed)
@@ -130,7 +124,7 @@ def input_counts(run: Run) -> dict[str, int]:
     return {name: count for name, count in run.manifest["counts"].items() if name != "pairs_cut"}
 
 
-def test_stored_scores_that_do_not_decide_are_counted(calibrated: Run, mine: Callable[..., Run]) -> None:
+def test_stored_scores_that_do_not_decide_are_counted(calibrated: Run, mine: Mine) -> None:
     stricter = {**options_of_run(str(calibrated.folder), ["max_sigmoid"]), "max_sigmoid": 0.0001}
     with pytest.raises(HardnegError, match=r"need at least \d+ pairs that it did not score; add --score-missing"):
         mine("again", from_run=str(calibrated.folder), **stricter)
@@ -139,16 +133,14 @@ def test_stored_scores_that_do_not_decide_are_counted(calibrated: Run, mine: Cal
         mine("again", from_run=str(calibrated.folder), **larger)
 
 
-def test_other_shards_same_rows(animals: Path, reference: Run, mine: Callable[..., Run]) -> None:
+def test_other_shards_same_rows(animals: Path, reference: Run, mine: Mine) -> None:
     run = mine(input=str(animals), **{**OPTIONS, "output_shards": 1})
     for kind in KINDS:
         order = [(name, "ascending") for name in run.table(kind).column_names if name != "sources"]
         assert run.table(kind).sort_by(order).equals(reference.table(kind).sort_by(order)), kind
 
 
-def test_a_killed_run_goes_on_from_what_it_stored(
-    animals: Path, reference: Run, mine: Callable[..., Run], tmp_path: Path
-) -> None:
+def test_a_killed_run_goes_on_from_what_it_stored(animals: Path, reference: Run, mine: Mine, tmp_path: Path) -> None:
     """Embeddings and logits of an interrupted run are used again, and change nothing."""
     kept = tmp_path / "kept"
     first = mine("first", input=str(animals), **OPTIONS, work=str(kept), max_queries=4)

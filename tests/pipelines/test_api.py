@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ANIMALS, PLACES
 from datasets import Dataset
+from mined_runs import TinyModels
 from tiny_models import save_tiny
 
 import hardneg
 from hardneg.errors import HardnegError
 from hardneg.transforms.models.bi_encoder import BiEncoder
 from hardneg.transforms.models.cross_encoder import CrossEncoder
-from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.loaded import cache_size
 from hardneg.transforms.models.spec import ModelSpec
 
@@ -35,12 +35,8 @@ OPTIONS: dict[str, Any] = {"negatives": 2, "max_sigmoid": 0.99, "dtype": "float3
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "bi_encoder": str(find_model(ModelSpec("bi-encoder", "bundled"))),
-        "cross_encoder": str(save_tiny(folder / "cross")),
-    }
+def models(tiny_models: TinyModels) -> dict[str, str]:
+    return {"bi_encoder": str(tiny_models.bi_encoder), "cross_encoder": str(tiny_models.cross_encoder)}
 
 
 def hashes(run: hardneg.Run) -> dict[str, str]:
@@ -73,9 +69,9 @@ def test_live_models_and_a_dataset_give_the_run_of_their_files(models: dict[str,
     "table",
     [
         COLUMNS,
-        pa.table(COLUMNS),
-        pd.DataFrame(COLUMNS),
-        pa.table(COLUMNS).to_pylist(),
+        pytest.param(pa.table(COLUMNS), marks=pytest.mark.slow),
+        pytest.param(pd.DataFrame(COLUMNS), marks=pytest.mark.slow),
+        pytest.param(pa.table(COLUMNS).to_pylist(), marks=pytest.mark.slow),
         Dataset.from_dict({name: [*reversed(values), "left out"] for name, values in COLUMNS.items()}).select(
             range(len(COLUMNS["anchor"]))
         ),
@@ -184,7 +180,11 @@ def test_live_models_are_let_go_at_the_end_of_a_run(models: dict[str, str]) -> N
     from sentence_transformers import CrossEncoder as LiveCrossEncoder
 
     hardneg.mine(
-        pairs=COLUMNS, cross_encoder=LiveCrossEncoder(models["cross_encoder"], device="cpu"), progress=False, **OPTIONS
+        pairs=COLUMNS,
+        bi_encoder=models["bi_encoder"],
+        cross_encoder=LiveCrossEncoder(models["cross_encoder"], device="cpu"),
+        progress=False,
+        **OPTIONS,
     )
     gc.collect()
     assert cache_size() == 0

@@ -10,27 +10,26 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import ONE_WORKER, Run
+from mined_runs import ONE_WORKER, Mine, Run, TinyModels
 
 from hardneg.pipelines import cli
-from hardneg.pipelines.commands import driver
-from hardneg.pipelines.options.mine import MineConfig, options_of_run
+from hardneg.pipelines.options.mine import options_of_run
 
 OPTIONS: dict[str, Any] = {"k": 12, "negatives": 3, "target_leak_rate": 0.1, "output_shards": 2}
 
 
 @pytest.fixture(scope="module")
-def run(animals: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    output = tmp_path_factory.mktemp("first") / "out"
-    return Run(output, driver.mine(MineConfig(input=str(animals), output=str(output), **OPTIONS), []))
+def run(animals: Path, mined: Mine) -> Run:
+    return mined(input=str(animals), **OPTIONS)
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def command(capsys: pytest.CaptureFixture[str], tiny_models: TinyModels) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs the command line: exit code, output, errors on one line."""
 
     def call(*args: str | Path) -> tuple[int, str, str]:
-        code = cli.run([*(str(arg) for arg in args), "--", *ONE_WORKER])
+        models = tiny_models.arguments if "--input" in args and "--bi-encoder" not in args else []
+        code = cli.run([*(str(arg) for arg in args), *models, "--", *ONE_WORKER])
         said = capsys.readouterr()
         return code, " ".join(said.out.split()), " ".join(said.err.split())
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ONE_WORKER
+from mined_runs import ONE_WORKER, TinyModels
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.commands import driver
+from hardneg.pipelines.commands import estimate as estimates
 from hardneg.pipelines.commands.driver import make_plan
 from hardneg.pipelines.commands.estimate import estimate
 from hardneg.pipelines.options.mine import MineConfig
@@ -41,13 +42,14 @@ def test_make_plan_looks_at_everything_first(animals: Path, tmp_path: Path) -> N
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure on two texts only: what it says about time is not looked at here."""
-    monkeypatch.setattr("hardneg.pipelines.commands.estimate._MEASURED", 2)
+    monkeypatch.setattr(estimates, "MEASURED", 2)
 
 
 @pytest.mark.usefixtures("measured")
-def test_a_dry_run_says_what_a_run_would_take(animals: Path, tmp_path: Path) -> None:
-    """Counts of the real input, and a measurement with the real models; it writes no output."""
+def test_a_dry_run_says_what_a_run_would_take(animals: Path, tiny_models: TinyModels, tmp_path: Path) -> None:
+    """Counts of the real input, and a measurement with the models; it writes no output."""
     options: dict[str, Any] = {"input": str(animals), "output": str(tmp_path / "out"), "max_queries": 10}
+    options |= tiny_models.options
     lines = estimate(MineConfig(**options, negatives=4, k=20, max_sigmoid=0.1), ONE_WORKER)
     assert lines[0] == "42 passages, 10 queries, 0 rows rejected"
     # Two retrievers; the first step of the schedule for four negatives is six; and each query's positive.
@@ -65,8 +67,10 @@ def test_a_dry_run_says_what_a_run_would_take(animals: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("measured")
-def test_a_dry_run_leaves_what_a_run_can_go_on_from(animals: Path, tmp_path: Path) -> None:
-    config = MineConfig(input=str(animals), output=str(tmp_path / "out"), max_queries=2, max_sigmoid=1)
+def test_a_dry_run_leaves_what_a_run_can_go_on_from(animals: Path, tiny_models: TinyModels, tmp_path: Path) -> None:
+    config = MineConfig(
+        input=str(animals), output=str(tmp_path / "out"), max_queries=2, max_sigmoid=1, **tiny_models.options
+    )
     estimate(config, ONE_WORKER)
     manifest = driver.mine(config, ONE_WORKER)
     assert manifest["counts"]["queries"] == 2

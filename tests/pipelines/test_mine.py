@@ -1,4 +1,4 @@
-"""The whole pipeline with the bundled models: what the output promises."""
+"""The whole pipeline, once with the bundled models: what the output promises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Run, write_beir
+from conftest import write_beir
+from mined_runs import BUNDLED, Mine, Run
 
 from hardneg.transforms.core.text import normalise, passage_string, text_id
 
@@ -23,13 +24,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def run(animals: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from hardneg.pipelines.commands import driver
-    from hardneg.pipelines.options.mine import MineConfig
-
-    output = tmp_path_factory.mktemp("mine") / "out"
-    config = MineConfig(input=str(animals), output=str(output), min_relevance=2, score="all", **OPTIONS)
-    return Run(output, driver.mine(config, []))
+def run(animals: Path, mined: Mine) -> Run:
+    return mined([], input=str(animals), min_relevance=2, score="all", **OPTIONS, **BUNDLED)
 
 
 def test_triplets_hold_passage_strings_and_no_known_positive(animals: Path, run: Run) -> None:
@@ -118,9 +114,10 @@ def test_texts_referred_to_are_there(run: Run) -> None:
     assert {row["query_id"] for row in candidates} == {row["query_id"] for row in run.rows("queries")}
 
 
-def test_a_manifest_repeats_its_run(run: Run, tmp_path: Path) -> None:
+def test_a_manifest_repeats_its_run(animals: Path, mined: Mine, tmp_path: Path) -> None:
     from hardneg.pipelines.cli import run as command
 
+    run = mined(input=str(animals), **OPTIONS)
     output = tmp_path / "again"
     assert command(["mine", "--config", str(run.folder / "manifest.json"), "--output", str(output)]) == 0
     again = Run(output, json.loads((output / "manifest.json").read_text(encoding="utf-8")))
@@ -128,7 +125,7 @@ def test_a_manifest_repeats_its_run(run: Run, tmp_path: Path) -> None:
     assert again.hashes("candidates") == run.hashes("candidates")
 
 
-def test_pairs_without_a_corpus(mine: Callable[..., Run], tmp_path: Path) -> None:
+def test_pairs_without_a_corpus(mine: Mine, tmp_path: Path) -> None:
     rows = [
         {"question": f"Who wrote book {n}?", "answer": f"Book {n} was written by author {n} in {1900 + n}."}
         for n in range(20)
@@ -140,7 +137,7 @@ def test_pairs_without_a_corpus(mine: Callable[..., Run], tmp_path: Path) -> Non
     assert {row["positive"] for row in run.rows("triplets")} <= {row["answer"] for row in rows}
 
 
-def test_runs_vectors_and_passed_columns(mine: Callable[..., Run], tmp_path: Path) -> None:
+def test_runs_vectors_and_passed_columns(mine: Mine, tmp_path: Path) -> None:
     """Candidates of another system, the user's own vectors instead of a model, and a corpus column."""
     generator = np.random.default_rng(5)
     corpus = [
@@ -170,9 +167,7 @@ def test_runs_vectors_and_passed_columns(mine: Callable[..., Run], tmp_path: Pat
     assert list(run.manifest["models"]) == ["cross_encoder"]
 
 
-def test_queries_without_positives_give_candidates_only(
-    animals: Path, mine: Callable[..., Run], tmp_path: Path
-) -> None:
+def test_queries_without_positives_give_candidates_only(animals: Path, mine: Mine, tmp_path: Path) -> None:
     queries = [*read_jsonl(animals / "queries.jsonl")[:3], {"_id": "alone", "text": "Which animals eat chestnuts?"}]
     folder = write_beir(
         tmp_path / "in", read_jsonl(animals / "corpus.jsonl"), queries, [(queries[0]["_id"], "otter-Norway", 1)]
@@ -185,7 +180,7 @@ def test_queries_without_positives_give_candidates_only(
     assert {row["anchor"] for row in kept.rows("triplets")} == {queries[0]["text"]}
 
 
-def test_chinese(mine: Callable[..., Run], collection: Callable[[str], Path], tmp_path: Path) -> None:
+def test_chinese(mine: Mine, collection: Callable[..., Path], tmp_path: Path) -> None:
     """Chinese texts come out byte for byte, and a model that cannot read them is refused unless allowed."""
     from hardneg.errors import HardnegError
 

@@ -1,4 +1,4 @@
-"""Runs with a served reranker: what a failure costs, and that the served bundled model gives its own triplets."""
+"""Runs with a served reranker: what a failure costs, and that a served model gives the triplets of the loaded one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ONE_WORKER, Run
+from mined_runs import ONE_WORKER, Run, TinyModels
 from rerank_server import KEY, RerankServer, refuse
 
 from hardneg.pipelines import cli
@@ -18,11 +18,16 @@ from hardneg.transforms.models.spec import ModelSpec
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], animals: Path) -> Callable[..., tuple[int, str]]:
+def command(
+    capsys: pytest.CaptureFixture[str], animals: Path, tiny_models: TinyModels
+) -> Callable[..., tuple[int, str]]:
     """Return a function that runs a subcommand on the small collection: exit code, and all that it said."""
 
     def call(subcommand: str, *args: str | Path, source: str | Path = animals) -> tuple[int, str]:
-        options = ["--from" if source != animals else "--input", source, *args]
+        options = ["--from", source] if source != animals else ["--input", source]
+        if source == animals:
+            options += ["--bi-encoder", tiny_models.bi_encoder]
+        options += args
         code = cli.run([subcommand, *(str(arg) for arg in options), "--", *ONE_WORKER])
         said = capsys.readouterr()
         assert KEY not in said.out + said.err
@@ -84,17 +89,18 @@ def test_mining_goes_on_after_a_failure(
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
 
 
-def test_the_bundled_model_served_gives_its_own_triplets(
-    command: Callable[..., tuple[int, str]], tmp_path: Path
+def test_a_served_model_gives_the_triplets_of_the_loaded_one(
+    command: Callable[..., tuple[int, str]], tiny_models: TinyModels, tmp_path: Path
 ) -> None:
-    local = cross_encoder(ModelSpec("cross-encoder", "bundled"))
+    local = cross_encoder(ModelSpec("cross-encoder", str(tiny_models.cross_encoder)))
 
     def scores(query: str, passages: list[str]) -> list[float]:
         return [float(each) for each in local.score([query] * len(passages), passages)[0]]
 
     with RerankServer(scores).running() as server:
         assert command("mine", *options_of(server), "--output", tmp_path / "served")[0] == 0
-    assert command("mine", *TASK, "--output", tmp_path / "local")[0] == 0
+    model = ("--cross-encoder", tiny_models.cross_encoder)
+    assert command("mine", *TASK, *model, "--output", tmp_path / "local")[0] == 0
     served, here = finished(tmp_path / "served"), finished(tmp_path / "local")
     assert served.manifest["shards"] == here.manifest["shards"]
     assert served.table("triplets").num_rows > 0
@@ -147,7 +153,7 @@ def test_a_dry_run_times_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(estimate, "_MEASURED", 5)
+    monkeypatch.setattr(estimate, "MEASURED", 5)
     code, said = command("mine", *options_of(server), "--dry-run", "--output", tmp_path / "out")
     assert code == 0
     assert "the served cross-encoder was asked for 10 scores to time it; they are not kept" in said

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run
+from mined_runs import Mine
 from report_cases import (
     FEW,
     NEGATIVES,
@@ -336,8 +336,8 @@ def test_what_was_held_out_stays_out_without_the_evaluation_set(rows: Rows, tmp_
     assert (one.kept.mined, one.kept.similarity) == (below["mined"], pytest.approx(below["similarity"]))
 
 
-def test_a_mined_run_is_reported_as_its_judge_says(animals: Path, mine: Callable[..., Run]) -> None:
-    done = mine(input=str(animals), target_false_negative_rate=0.2, k=10)
+def test_a_mined_run_is_reported_as_its_judge_says(animals: Path, mined: Mine) -> None:
+    done = mined(input=str(animals), target_false_negative_rate=0.2, k=10)
     found = report(str(done.folder), ReportOptions())
     judge = CalibratedJudge.from_json((done.folder / "judge.json").read_text(encoding="utf-8"))
     one = outcome(found, "false_negative_rate", 0.2)

@@ -8,15 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
 from finished_run import write_run
+from mined_runs import Mine
 from report_cases import NEGATIVES, SOURCES, Rows, denoising_of, judged, random_rows
 
 from hardneg.errors import HardnegError
@@ -282,7 +281,7 @@ def test_every_verdict_and_reason_has_the_readme_s_sentence() -> None:
 
 
 def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
-    animals: Path, mine: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    animals: Path, mine: Mine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     options: dict[str, Any] = {"input": str(animals), "max_sigmoid": 0.9, "negatives": 2, "max_queries": 5}
     done = mine("out", **options)

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ANIMALS, ONE_WORKER, PLACES
+from conftest import ANIMALS, PLACES
+from mined_runs import ONE_WORKER
 from tiny_models import save_tiny
 
 from hardneg.errors import HardnegError
