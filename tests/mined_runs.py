@@ -58,9 +58,7 @@ class TinyModels:
         return ["--bi-encoder", str(self.bi_encoder), "--cross-encoder", str(self.cross_encoder)]
 
     def with_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return a run's options with these models where it names none; vectors and stored runs bring their own."""
-        if given.get("from_run"):
-            return given
+        """Return a run's options with these models where it names none; vectors stand for a bi-encoder."""
         if given.get("embeddings"):
             return {"cross_encoder": str(self.cross_encoder)} | given
         return self.options | given
