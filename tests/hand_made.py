@@ -15,10 +15,11 @@ from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_table
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.policy import Policy, Rules
+from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.judge import single_signal_judge
-from hardneg.transforms.mining.mine_stage import Mined, mine_block
+from hardneg.transforms.mining.rows import Mined, mine_block
 
 SOURCES = [Source("bm25", "bm25"), Source("dense", "dense"), Source("run", "r")]
 LAZY = Policy(max_sigmoid=0.1, negatives=2, order="similarity")
@@ -95,11 +96,16 @@ class Case:
         return Block(queries, pa.Table.from_pylist(rows, schema), BLOCK_TEXTS.empty_table())
 
     def mine(
-        self, policy: Policy, names: Sequence[str] | None = None, denoising: CalibratedJudge = LOGIT, **more: Any
+        self,
+        policy: Policy,
+        names: Sequence[str] | None = None,
+        denoising: CalibratedJudge = LOGIT,
+        holdout: Holdout = NOTHING_HELD_OUT,
     ) -> Mined:
         self.calls = []
         block = self.block(names or list(self.queries))
-        return mine_block(block, SOURCES, policy, denoising, self.texts_of(), self.score, **more)
+        rules = Rules(tuple(SOURCES), policy, holdout)
+        return mine_block(block, rules, denoising, self.texts_of(), self.score)
 
     def texts_of(self) -> TextsOf:
         ids = sorted(self.passages)

@@ -13,8 +13,9 @@ from finished_run import candidate, write_run
 from hardneg.pipelines.options.finished import ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core.source import Source
+from hardneg.transforms.judge.calibrate import calibrate
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
-from hardneg.transforms.judge.sample import SAMPLE, SampleScores, calibrate, score_sample
+from hardneg.transforms.judge.sample import SAMPLE, SampleScores, score_sample
 
 Rows = list[dict[str, Any]]
 SOURCES = [Source("bm25", "bm25"), Source("dense", "dense")]

@@ -11,7 +11,7 @@ import torch
 
 from hardneg.transforms.core.arrays import sigmoid
 from hardneg.transforms.mining.logit_store import pair_keys
-from hardneg.transforms.mining.pair_scores import StoredLogits, logit_store
+from hardneg.transforms.mining.stored_logits import StoredLogits, logit_store
 from hardneg.transforms.models.loaded import cross_encoder
 from hardneg.transforms.models.spec import ModelSpec
 

@@ -22,13 +22,12 @@ from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.text import cut_digest, text_digest, text_id
 from hardneg.transforms.corpus.query_blocks import share_positives
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
-from hardneg.transforms.filters.screen import Policy
-from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
+from hardneg.transforms.filters.policy import Policy, Rules
+from hardneg.transforms.judge.calibrate import FALLBACK_POSITIVES, make_judge
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
-from hardneg.transforms.judge.sample import FALLBACK_POSITIVES
-from hardneg.transforms.mining.calibrate_stage import make_judge, sample_block
-from hardneg.transforms.mining.judge_block import Judged, Score, judge_block
-from hardneg.transforms.mining.mine_stage import Job
+from hardneg.transforms.mining.judge_block import Judged, judge_block
+from hardneg.transforms.mining.pair_scores import Score
+from hardneg.transforms.mining.sample_block import sample_block
 from hardneg.transforms.retrieval.dense import pair_similarities
 
 SAMPLE = 400  # queries, as in the pipeline, all of whose candidates the cross-encoder scores
@@ -67,8 +66,8 @@ def mine_at_rate(found: Found, request: Request, rate: float, judge: JudgeName, 
         seed=seed,
         near_duplicates=DEFAULT_CONTAINMENT,
     )
-    job = Job("", sources, policy, None, NOTHING_HELD_OUT, None)
-    documents, denoising = _mine(found, alive, job, Target(judge, false_negative_rate=rate))
+    rules = Rules(sources, policy)
+    documents, denoising = _mine(found, alive, rules, Target(judge, false_negative_rate=rate))
     scores, positive_scores = found.scores_of(documents)
     if request.random:  # drawn in the order of the lot, returned best first
         order = np.argsort(-scores, axis=1, kind="stable")
@@ -78,30 +77,30 @@ def mine_at_rate(found: Found, request: Request, rate: float, judge: JudgeName, 
     return Mined(documents, scores, positive_scores, skipped, candidates, note)
 
 
-def _mine(found: Found, alive: BoolArray, job: Job, target: Target) -> tuple[IntArray, CalibratedJudge]:
+def _mine(found: Found, alive: BoolArray, rules: Rules, target: Target) -> tuple[IntArray, CalibratedJudge]:
     """Return each query's negatives in the order in which they were tried, -1 behind the last, and the judge."""
     queries = _queries(found.pairs)
     sampled = _sample(queries, SAMPLE if target.judge != "bi-encoder" and not found.scored else FREE_SAMPLE)
     score, texts_of = _scorer(found.cross_encoder), _texts_of(found.pairs)
     taken = []
     for place, block in _blocks(found, alive, queries, sampled):
-        taken.append((place, sample_block(block, job, target, np.ones(len(place), dtype=np.bool_), texts_of, score)))
+        taken.append((place, sample_block(block, rules, target, np.ones(len(place), dtype=np.bool_), texts_of, score)))
     rows, ids = [done.rows for _, done in taken], [done.queries for _, done in taken]
     _check_positives(rows, target.judge)
     missing, k = sum(done.missing for _, done in taken), found.pool.documents.shape[1]
-    denoising = make_judge(rows, ids, missing, job.sources, job.policy, target, k, {})
-    documents = np.full((len(found.pairs.queries), job.policy.negatives), -1, dtype=np.int64)
+    denoising = make_judge(rows, ids, missing, rules.sources, rules.policy, target, k, {})
+    documents = np.full((len(found.pairs.queries), rules.policy.negatives), -1, dtype=np.int64)
     rest = _blocks(found, alive, queries, ~sampled)
     for place, block in itertools.chain(((place, done.block) for place, done in taken), rest):
         in_sample = np.full(len(place), bool(sampled[place[0]]))
-        judged = judge_block(block, job.sources, job.policy, denoising, texts_of, score, in_sample)
+        judged = judge_block(block, rules, denoising, texts_of, score, in_sample)
         _place(documents, place, block, judged)
     return documents, denoising
 
 
 def _place(documents: IntArray, place: IntArray, block: Block, judged: Judged) -> None:
     chosen = np.flatnonzero(judged.selected)
-    query = place[judged.standing.query[chosen]]
+    query = place[judged.screened.query[chosen]]
     documents[query, judged.selected[chosen] - 1] = block.candidates["row"].to_numpy()[chosen]
 
 

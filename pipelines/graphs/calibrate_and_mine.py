@@ -11,7 +11,8 @@ from apache_beam.pvalue import AsList, AsSingleton
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.transforms.corpus.query_blocks import SmallestDigests
 from hardneg.transforms.corpus.texts import HydrateCandidates
-from hardneg.transforms.mining.calibrate_stage import Calibrate, ScoreSample, check_judge
+from hardneg.transforms.judge.calibrate import check_judge
+from hardneg.transforms.mining.calibrate_stage import Calibrate, ScoreSample
 from hardneg.transforms.mining.mine_stage import MineBlocks
 
 _NO_SAMPLE = -1  # digests are not negative

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.calibrated_judge import JudgeName, Target
 
 DEFAULT_TARGET = 0.02

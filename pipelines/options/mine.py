@@ -19,7 +19,7 @@ from hardneg.pipelines.options.served import RemoteOptions
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.storage import is_local
 from hardneg.transforms.core.tokenization import TokenizerSpec
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.inputs.options import InputOptions
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import BUNDLED, ModelSpec

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.transforms.filters.policy import Rules
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, conditions_of
-from hardneg.transforms.mining.mine_stage import Job
+from hardneg.transforms.mining.job import Job
 
 _SEGMENT_BYTES = 64 << 20
 _BUCKET_BYTES = 8 << 20
@@ -73,10 +74,8 @@ class Plan:
         config = self.config
         return Job(
             work=self.work,
-            sources=tuple(config.sources),
-            policy=config.policy,
+            rules=Rules(tuple(config.sources), config.policy, self.holdout),
             spec=config.cross_encoder_spec if self.scores else None,
-            holdout=self.holdout,
             threads=self.threads,
             fingerprint=self.stored.get("models", {}).get("cross_encoder", {}).get("fingerprint"),
         )

@@ -14,7 +14,7 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.output_place import refuse_existing, replaced_by
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.transforms.core import storage
-from hardneg.transforms.mining.pair_scores import evict_logits
+from hardneg.transforms.mining.stored_logits import evict_logits
 from hardneg.transforms.models.loaded import run_in_this_process
 from hardneg.transforms.output.manifest import JUDGE
 

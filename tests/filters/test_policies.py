@@ -11,7 +11,8 @@ import pytest
 from hand_made import LAZY, LOGIT, SOURCES, Case, by_pair
 
 from hardneg.transforms.core.hashing import id_keys, text_keys
-from hardneg.transforms.filters.screen import Policy, below_lowest_positive, stand
+from hardneg.transforms.filters.policy import Policy, Rules
+from hardneg.transforms.filters.screen import below_lowest_positive, screen
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.judge.judge import single_signal_judge
 
@@ -85,10 +86,12 @@ def test_the_relative_margin_is_decided_before_scoring(case: Case) -> None:
 
 
 def test_a_margin_lowers_negative_scores_too(case: Case) -> None:
-    standing = stand(case.block(["q"]).queries, case.block(["q"]).candidates, SOURCES, PLAIN, case.texts_of())
-    score = np.where(standing.positive, -0.4, 0.9)
-    assert below_lowest_positive(score, standing, relative=0.25).tolist() == [-0.5]
-    assert below_lowest_positive(np.full(len(score), np.nan), standing).tolist() == [np.inf]
+    screened = screen(
+        case.block(["q"]).queries, case.block(["q"]).candidates, Rules(tuple(SOURCES), PLAIN), case.texts_of()
+    )
+    score = np.where(screened.positive, -0.4, 0.9)
+    assert below_lowest_positive(score, screened, relative=0.25).tolist() == [-0.5]
+    assert below_lowest_positive(np.full(len(score), np.nan), screened).tolist() == [np.inf]
 
 
 def test_the_window_on_fused_ranks(case: Case) -> None:
@@ -119,9 +122,9 @@ def test_passages_of_a_positives_document(case: Case, same_group: Any, verdict: 
     block = case.block(["q"])
     column = pa.array([groups.get(name) for name in block.candidates["passage_id"].to_pylist()], pa.string())
     candidates = block.candidates.append_column("group", column)
-    standing = stand(block.queries, candidates, SOURCES, policy, case.texts_of())
+    screened = screen(block.queries, candidates, Rules(tuple(SOURCES), policy), case.texts_of())
     ids = candidates["passage_id"].to_pylist()
-    decided = {name: standing.verdicts[row] for row, name in enumerate(ids)}
+    decided = {name: screened.verdicts[row] for row, name in enumerate(ids)}
     assert decided["n1"] == (None if same_group == "allow" else verdict)
     assert decided["n2"] is None
     assert decided["n3"] is None, "no group is not a group"
@@ -194,8 +197,8 @@ def test_positives_that_stand_for_unlabelled_ones(case: Case) -> None:
         ids = block.candidates["passage_id"].to_pylist()
         column = pa.array([groups.get(name) for name in ids], pa.string())
         candidates = block.candidates.append_column("group", column)
-        standing = stand(block.queries, candidates, SOURCES, policy, case.texts_of())
-        return {ids[row] for row in np.flatnonzero(standing.countable)}
+        screened = screen(block.queries, candidates, Rules(tuple(SOURCES), policy), case.texts_of())
+        return {ids[row] for row in np.flatnonzero(screened.countable)}
 
     case.queries["q"]["grades"] = {"own": 1, "n3": 1, "far": 1}
     assert countable(PLAIN) == {"own", "n3"}, "far was not retrieved"

@@ -14,16 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.policy import Policy, Rules
 from hardneg.transforms.filters.verdicts import Verdict
-from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
+from hardneg.transforms.judge.calibrate import calibrate, check_judge, make_judge
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, difficulty
 from hardneg.transforms.judge.false_negative_rate import choose, extract
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
-from hardneg.transforms.judge.sample import SAMPLE, SampleScores, calibrate, score_sample
-from hardneg.transforms.mining.calibrate_stage import check_judge, make_judge, sample_block
+from hardneg.transforms.judge.sample import SAMPLE, SampleScores, score_sample
 from hardneg.transforms.mining.judge_block import judge_block
-from hardneg.transforms.mining.mine_stage import Job
+from hardneg.transforms.mining.sample_block import sample_block
 
 SIGNALS = ("logit", "bm25", "similarity_dense")
 DENSE = SOURCES[:2]
@@ -244,11 +243,11 @@ def test_a_known_positive_is_counted_as_mined_where_it_would_be(seed: int, negat
         queries[f"q{number}"] = {"grades": grades, "retrieved": order[: int(rng.integers(3, 14))]}
     case = Case(queries, {name: f"text {name}" for name in names}, {f"text {n}": float(rng.normal()) for n in names})
     policy = Policy(negatives, "fused", min_rank=2 if window else 1)
-    job = Job("", tuple(SOURCES), policy, None, NOTHING_HELD_OUT, None)
+    rules = Rules(tuple(SOURCES), policy)
     target = Target("cross-encoder", 0.5)
     block = case.block(list(queries))
     everyone = np.ones(len(queries), dtype=np.bool_)
-    done = sample_block(block, job, target, everyone, case.texts_of(), case.score)
+    done = sample_block(block, rules, target, everyone, case.texts_of(), case.score)
     made = score_sample(done.rows, list(queries), SOURCES, policy, "cross-encoder")
     counts = made.counts(negatives)
     mined_at = np.cumsum(counts.V[0])
@@ -260,10 +259,10 @@ def test_a_known_positive_is_counted_as_mined_where_it_would_be(seed: int, negat
             for positive in query["grades"]:
                 others = {other: grade for other, grade in query["grades"].items() if other != positive}
                 again = Case({name: {**query, "grades": others}}, case.passages, case.logits)
-                judged = judge_block(again.block([name]), SOURCES, policy, judge, case.texts_of(), case.score)
+                judged = judge_block(again.block([name]), rules, judge, case.texts_of(), case.score)
                 rows = again.block([name]).candidates["passage_id"].to_pylist()
                 if positive in rows:
                     place = rows.index(positive)
-                    assert judged.standing.verdicts[place] != Verdict.POSITIVE
+                    assert judged.screened.verdicts[place] != Verdict.POSITIVE
                     expected += int(judged.selected[place] > 0)
         assert mined_at[edge] == expected

@@ -15,9 +15,9 @@ from rerank_server import digest_score
 
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.progress import read_progress
-from hardneg.transforms.mining import pair_scores as logits_module
+from hardneg.transforms.mining import stored_logits as logits_module
 from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
-from hardneg.transforms.mining.pair_scores import StoredLogits, evict_logits
+from hardneg.transforms.mining.stored_logits import StoredLogits, evict_logits
 from hardneg.transforms.models.spec import ModelSpec
 
 FINGERPRINT = "f" * 64

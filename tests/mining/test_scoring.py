@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.transforms.core.text import cut_digest, text_digest
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
 
 

@@ -18,7 +18,7 @@ from rerank_server import KEY, RerankServer, answer, digest_score, refuse, say, 
 from hardneg.errors import HardnegError, ServiceError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core.arrays import sigmoid
-from hardneg.transforms.mining.pair_scores import StoredLogits, evict_logits
+from hardneg.transforms.mining.stored_logits import StoredLogits, evict_logits
 from hardneg.transforms.models.served.client import Client, TransientError
 from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
 from hardneg.transforms.models.served.forms import LARGEST_LOGIT, BadAnswerError, form_of, logits_in, question

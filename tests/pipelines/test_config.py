@@ -14,7 +14,7 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines import cli
 from hardneg.pipelines.options.mine import MineConfig, load_options, parse_named, problems_of
 from hardneg.transforms.core.source import Source
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.models.spec import ModelSpec
 

@@ -18,7 +18,7 @@ from hardneg import __version__
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.arrays import FloatArray
 from hardneg.transforms.core.source import Source
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.judge import Judge
 
 JudgeName = Literal["combined", "cross-encoder", "bi-encoder"]

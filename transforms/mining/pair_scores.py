@@ -1,87 +1,61 @@
-"""Scoring pairs with the cross-encoder, once: what was scored before lies in the work folder, pair by pair."""
+"""The logits of a block's pairs: what is known travels with the block, the rest is computed when asked for."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from hardneg.errors import HardnegError
-from hardneg.transforms.core.progress import record, timed
-from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
-from hardneg.transforms.models.cross_encoder import Part
-from hardneg.transforms.models.loaded import Reranker, cached, cross_encoder, evict
-from hardneg.transforms.models.served.spec import RemoteSpec
-from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.core.arrays import IntArray
+from hardneg.transforms.core.block import Block, TextsOf
 
-STAGE = "score"
-_STORE_AFTER = 30.0  # seconds: what is lost when a worker is killed
+Score = Callable[[Sequence[str], Sequence[str]], tuple[np.ndarray, np.ndarray]]
 
 
-class StoredLogits:
-    """A function from (query texts, passage strings) to (logits, cut), which remembers each pair.
+@dataclass
+class PairScores:
+    """The cross-encoder's logits of a block's pairs, computed when first asked for.
 
-    Equal pairs are scored once. What is scored is stored every half minute, and before an error.
-
-    Args:
-        work: the run's work folder.
-        spec: the cross-encoder.
-        fingerprint: what the model's must be, where its scores will stand beside stored ones.
+    Attributes:
+        candidates: the block's; a column ``logit`` has what was scored before (null elsewhere).
+        query_texts: object (queries,).
+        texts_of: passage strings by (segment, row).
+        score: (query texts, passage strings) to (logits, cut to the maximum length); None: nothing can be scored,
+            and what would have to be is counted as missing.
     """
 
-    def __init__(self, work: str, spec: ModelSpec | RemoteSpec, fingerprint: str | None = None) -> None:
-        self._work = work
-        self._spec = spec
-        self._fingerprint = fingerprint
+    candidates: pa.Table
+    query_texts: npt.NDArray[np.object_]
+    texts_of: TextsOf
+    score: Score | None
+    known: npt.NDArray[np.float32] = field(init=False)
+    logits: npt.NDArray[np.float32] = field(init=False)
+    missing: int = 0
+    cut: int = 0
 
-    def __call__(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        with timed(self._work, STAGE):
-            # The sum of what blocks ask for, which grows: how many of a query's pairs are scored turns out on the way.
-            record(self._work, STAGE, expected=len(queries))
-            model = cross_encoder(self._spec)
-            if self._fingerprint not in (None, model.fingerprint):
-                raise HardnegError(
-                    f"cross-encoder {self._spec.model}: it, its libraries or this machine's kind differ from what "
-                    "scored the stored run, so their scores would not compare; mine from the inputs instead."
-                )
-            store = logit_store(self._work, model.fingerprint)
-            keys = pair_keys(model.fingerprint, queries, passages)
-            unknown = np.flatnonzero(np.isnan(store.find(keys)[0]))
-            # One row of each pair, in the order given: rows of one query stay together.
-            rows = unknown[np.sort(np.unique(keys[unknown], return_index=True)[1])]
-            record(self._work, STAGE, done=len(keys) - len(rows))
-            self._score(model, store, keys[rows], [queries[row] for row in rows], [passages[row] for row in rows])
-            return store.find(keys)
+    def __post_init__(self) -> None:
+        self.known = np.full(len(self.candidates), np.nan, dtype=np.float32)
+        if "logit" in self.candidates.column_names:
+            self.known = self.candidates["logit"].fill_null(np.nan).to_numpy().astype(np.float32)
+        self.logits = np.full(len(self.candidates), np.nan, dtype=np.float32)
 
-    def _score(
-        self, model: Reranker, store: LogitStore, keys: np.ndarray, queries: list[str], passages: list[str]
-    ) -> None:
-        finished: list[Part] = []
-        stored = time.monotonic()
-        try:
-            for rows, logits, cut in model.parts(queries, passages):
-                record(self._work, STAGE, done=len(rows))
-                finished.append((keys[rows], logits, cut))
-                if time.monotonic() - stored >= _STORE_AFTER:
-                    _store(store, finished)
-                    stored = time.monotonic()
-        finally:
-            _store(store, finished)
+    def ask(self, rows: IntArray) -> None:
+        """Fill in the logits of some rows."""
+        rows = rows[np.isnan(self.logits[rows])]
+        new = rows[np.isnan(self.known[rows])]
+        if len(new) and self.score is None:
+            self.missing += len(new)
+        elif len(new) and self.score is not None:
+            query, segments, places = (self.candidates[name].to_numpy()[new] for name in ("query", "segment", "row"))
+            texts = self.texts_of(segments, places)
+            self.known[new], cut_pairs = self.score(self.query_texts[query].tolist(), texts)
+            self.cut += int(cut_pairs.sum())
+        self.logits[rows] = self.known[rows]
 
 
-def logit_store(work: str, fingerprint: str) -> LogitStore:
-    """Return the process's store of a work folder's logits, read when first asked for."""
-    return cached((STAGE, work, fingerprint), lambda: LogitStore(work, fingerprint))
-
-
-def evict_logits(work: str) -> None:
-    """Let go of what this process has of a work folder's logits: the folder is another run's now."""
-    evict(STAGE, work)
-
-
-def _store(store: LogitStore, finished: list[Part]) -> None:
-    if finished:
-        keys, logits, cut = (np.concatenate(column) for column in zip(*finished, strict=True))
-        finished.clear()
-        store.add(keys, logits, cut)
+def pair_scores(block: Block, texts_of: TextsOf, score: Score | None) -> PairScores:
+    """Return a block's pairs, none of them asked for yet."""
+    return PairScores(block.candidates, np.array(block.queries["text"].to_pylist(), dtype=object), texts_of, score)

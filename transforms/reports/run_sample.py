@@ -14,13 +14,13 @@ from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.hashing import id_keys
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.filters.screen import Policy
+from hardneg.transforms.corpus.texts import texts_from_segments
+from hardneg.transforms.filters.policy import Policy, Rules
 from hardneg.transforms.filters.verdicts import Reason
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.judge.counts import Scale
-from hardneg.transforms.mining.calibrate_stage import sample_block
-from hardneg.transforms.mining.mine_stage import Job
+from hardneg.transforms.mining.sample_block import sample_block
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.reread import stored_block, stored_queries
 from hardneg.transforms.output.run_segments import place_candidates, store_segments
@@ -101,13 +101,13 @@ def _sample(
     with tempfile.TemporaryDirectory(prefix="hardneg-report-", ignore_cleanup_errors=True) as work:
         referred = [id_keys(table["passage_id"]) for table in candidates.values()]
         built = store_segments(run, work, np.unique(np.concatenate([_NONE, *referred])))
-        job = Job(work, tuple(taking.sources), taking.policy, None, _held_out(candidates), None)
+        rules = Rules(tuple(taking.sources), taking.policy, _held_out(candidates))
         # One block of all shards: each text is looked at once, however many queries found it.
         placed = [place_candidates(own, work, run.parts, built) for _, own in sorted(candidates.items())]
         table = pa.concat_tables([each for _, each in sorted(queries.items())]).sort_by("query_id").combine_chunks()
         block = stored_block(table, pa.concat_tables(placed) if placed else None, taking.sources)
         everything = np.ones(len(table), dtype=np.bool_)
-        done = sample_block(block, job, Target("combined"), everything, job.texts_of(block), None)
+        done = sample_block(block, rules, Target("combined"), everything, texts_from_segments(work), None)
         rows = _with_ranks(done.rows, table["query_id"], done.block.candidates)
     rows = rows.sort_by([("query_id", "ascending"), ("passage_id", "ascending")]).combine_chunks()
     return Sample(rows, table["query_id"].to_pylist())

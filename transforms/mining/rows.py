@@ -1,0 +1,214 @@
+"""From a judged block to rows of the output's tables: candidates, triplets, pairs to review, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hardneg.transforms.core.arrays import BoolArray, IntArray
+from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.filters.policy import Rules
+from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
+from hardneg.transforms.judge.seen_pairs import SEEN, marked_seen
+from hardneg.transforms.mining.judge_block import Judged, judge_block
+from hardneg.transforms.mining.pair_scores import Score
+from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
+
+
+@dataclass
+class Mined:
+    """The rows that a block gives to the output's tables, and what was counted."""
+
+    candidates: pa.Table
+    triplets: pa.Table
+    suspect_pairs: pa.Table
+    counts: dict[str, int]
+
+
+def mine_block(
+    block: Block,
+    rules: Rules,
+    calibrated: CalibratedJudge,
+    texts_of: TextsOf,
+    score: Score | None,
+    in_sample: BoolArray | None = None,
+) -> Mined:
+    """Judge a block's candidates, choose its negatives, and lay out what is to be written.
+
+    Arguments as in ``judge_block``.
+    """
+    policy, sources = rules.policy, rules.sources
+    judged = judge_block(block, rules, calibrated, texts_of, score, in_sample)
+    screened = judged.screened
+    if policy.drop_weak_positives:
+        screened.reasons[judged.weak] = Reason.WEAK_POSITIVE
+    # So that candidates/ alone says which positives are in triplets.
+    screened.reasons[screened.positive & screened.held_out] = Reason.HELD_OUT
+    positives = screened.positive & ~screened.held_out
+    if policy.drop_weak_positives:
+        positives &= ~judged.weak
+    if policy.relabel_suspected:
+        positives |= _is(screened.verdicts, Verdict.SUSPECTED_POSITIVE)
+    # What was only looked up, for its text, is no candidate.
+    kept = screened.retrieved | screened.positive
+    candidates = _with_verdicts(block, sources, judged, policy.pass_through)
+    triplets = _triplets(block, _distinct(np.flatnonzero(positives), block.candidates), judged.selected, texts_of)
+    return Mined(
+        candidates=candidates.filter(pa.array(kept)),
+        triplets=triplets,
+        suspect_pairs=_suspect_pairs(block, sources, judged, texts_of),
+        counts=_counts(len(block.queries), judged, kept, policy.negatives) | {"triplets": len(triplets)},
+    )
+
+
+def _is(verdicts: npt.NDArray[np.object_], verdict: Verdict) -> BoolArray:
+    return np.array([each == verdict for each in verdicts], dtype=np.bool_)
+
+
+def _floats(values: npt.NDArray[Any]) -> pa.Array:
+    return pa.array(values, pa.float32(), mask=np.isnan(values))
+
+
+def _strings(values: npt.NDArray[np.object_]) -> pa.Array:
+    return pa.array([value and str(value) for value in values], pa.string())
+
+
+def _with_verdicts(block: Block, sources: Sequence[Source], judged: Judged, pass_through: Sequence[str]) -> pa.Table:
+    """Return the candidates in the layout of the output, plus the columns that place them."""
+    candidates, screened = block.candidates, judged.screened
+    query = pa.array(screened.query)
+    ranks = [candidates[source.rank] for source in sources]
+    names = [source.name for source in sources]
+    found = np.stack([rank.is_valid().to_numpy(zero_copy_only=False) for rank in ranks], axis=1)
+    lists = [[name for name, here in zip(names, row, strict=True) if here] for row in found.tolist()]
+    columns: dict[str, Any] = {
+        "query_id": block.queries["query_id"].combine_chunks().take(query),
+        "passage_id": candidates["passage_id"],
+        "segment": candidates["segment"],
+        "row": candidates["row"],
+        "sources": pa.array(lists, pa.list_(pa.string())),
+        **{source.rank: candidates[source.rank] for source in sources},
+        **{source.signal: candidates[source.signal] for source in sources if source.signal},
+        "fused_rank": candidates["fused_rank"],
+        "grade": _floats(screened.grades),
+        SEEN: pa.array(marked_seen(candidates), mask=~screened.positive),
+        "logit": _floats(judged.logits),
+        "judge_score": _floats(judged.scores),
+        "verdict": _strings(screened.verdicts),
+        "reason": _strings(screened.reasons),
+        "selected": pa.array(judged.selected, pa.int32(), mask=judged.selected == 0),
+        "difficulty": _floats(judged.difficulty),
+        **{name: candidates[name] for name in pass_through},
+        "query_digest": block.queries["digest"].combine_chunks().take(query),
+    }
+    return pa.table(columns)
+
+
+def _distinct(positives: IntArray, candidates: pa.Table) -> IntArray:
+    """Return positives without those that repeat the text of another of their query: its triplets would be equal."""
+    query = candidates["query"].to_numpy()
+    digests = candidates["text_digest"].take(pa.array(positives)).to_pylist()
+    first: dict[tuple[int, bytes], int] = {}
+    for owner, digest, row in zip(query[positives].tolist(), digests, positives.tolist(), strict=True):
+        first.setdefault((owner, digest), row)
+    return np.array(list(first.values()), dtype=np.int64)
+
+
+def _triplets(block: Block, positives: IntArray, selected: npt.NDArray[np.int32], texts_of: TextsOf) -> pa.Table:
+    """Return positives x mined of each query, with the keys that order them in a shard."""
+    candidates = block.candidates
+    query = candidates["query"].to_numpy()
+    negatives = np.flatnonzero(selected)
+    mine = np.searchsorted(query[positives], query[negatives], "left")
+    ends = np.searchsorted(query[positives], query[negatives], "right")
+    counts = ends - mine
+    negative = np.repeat(negatives, counts)
+    starts = np.repeat(mine - (np.cumsum(counts) - counts), counts)
+    positive = positives[starts + np.arange(len(negative))]
+    segments, rows = candidates["segment"].to_numpy(), candidates["row"].to_numpy()
+    owner = pa.array(query[negative])
+    digests = candidates["text_digest"].combine_chunks()
+    columns = [
+        block.queries["text"].combine_chunks().take(owner),
+        pa.array(texts_of(segments[positive], rows[positive]), pa.string()),
+        pa.array(texts_of(segments[negative], rows[negative]), pa.string()),
+        pa.array(selected[negative], pa.int32()),
+        block.queries["digest"].combine_chunks().take(owner),
+        block.queries["query_id"].combine_chunks().take(owner),
+        candidates["passage_id"].combine_chunks().take(pa.array(positive)),
+        block.queries["text_digest"].combine_chunks().take(owner),
+        digests.take(pa.array(positive)),
+    ]
+    return pa.table(columns, schema=pa.schema([*TRIPLETS, *TRIPLET_KEYS]))
+
+
+def _suspect_pairs(block: Block, sources: Sequence[Source], judged: Judged, texts_of: TextsOf) -> pa.Table:
+    """Return the pairs that a person should look at: likely unlabelled positives, and doubtful labelled ones."""
+    suspected = _is(judged.screened.verdicts, Verdict.SUSPECTED_POSITIVE)
+    rows = np.flatnonzero(suspected | judged.weak)
+    place, query = pa.array(rows), pa.array(judged.screened.query[rows])
+    candidates, queries = block.candidates, block.queries
+    similarity = first_similarity(sources)
+    texts = texts_of(candidates["segment"].to_numpy()[rows], candidates["row"].to_numpy()[rows])
+    kinds = np.where(suspected[rows], "suspected_positive", "weak_positive")
+    return pa.table(
+        {
+            "query_id": queries["query_id"].combine_chunks().take(query),
+            "passage_id": candidates["passage_id"].combine_chunks().take(place),
+            "kind": pa.array(kinds.tolist(), pa.string()),
+            "reason": _strings(judged.screened.reasons[rows]),
+            "judge_score": _floats(judged.scores[rows]),
+            "logit": _floats(judged.logits[rows]),
+            similarity: candidates[similarity].combine_chunks().take(place),
+            "query": queries["text"].combine_chunks().take(query),
+            "passage": pa.array(texts, pa.string()),
+            "query_digest": queries["digest"].combine_chunks().take(query),
+        }
+    )
+
+
+def _counts(queries: int, judged: Judged, kept: BoolArray, negatives: int) -> dict[str, int]:
+    screened = judged.screened
+    counts = {
+        "queries": queries,
+        "pairs_retrieved": int(screened.retrieved.sum()),
+        "pairs_scored": int((~np.isnan(judged.logits)).sum()),
+        "pairs_cut": judged.cut,
+        "pairs_missing": judged.missing,
+        "positives": int(screened.positive.sum()),
+        "positives_retrieved": int((screened.positive & screened.retrieved).sum()),
+        "positives_held_out": int((screened.positive & screened.held_out).sum()),
+        "weak_positives": int(judged.weak.sum()),
+        "mined": int((judged.selected > 0).sum()),
+    }
+    for verdict in Verdict:
+        counts[f"verdict_{verdict}"] = int((screened.verdicts[kept] == verdict).sum())
+    for reason in {reason for reason in screened.reasons[kept] if reason}:
+        counts[f"reason_{reason}"] = int((screened.reasons[kept] == reason).sum())
+    _count_short_queries(counts, queries, judged, kept, negatives)
+    return counts
+
+
+def _count_short_queries(counts: dict[str, int], queries: int, judged: Judged, kept: BoolArray, negatives: int) -> None:
+    """Count queries with too few negatives, by what became of most of their candidates."""
+    query, verdicts = judged.screened.query[kept], judged.screened.verdicts[kept]
+    have = np.bincount(judged.screened.query[judged.selected > 0], minlength=queries)
+    for number in np.flatnonzero(have < negatives):
+        rows = verdicts[query == number]
+        suspected = int((rows == Verdict.SUSPECTED_POSITIVE).sum())
+        dropped = int((rows == Verdict.DROPPED).sum())
+        if not suspected and not dropped:
+            reason = "few_candidates"
+        else:
+            reason = "suspected_positives" if suspected >= dropped else "dropped"
+        for name in ("queries_short", f"queries_short_{reason}"):
+            counts[name] = counts.get(name, 0) + 1
+        if have[number] == 0:
+            counts["queries_without_negatives"] = counts.get("queries_without_negatives", 0) + 1
