@@ -16,13 +16,21 @@ from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_table
 from hardneg.transforms.filters.policy import Policy, Rules
+from hardneg.transforms.filters.registry import make_filters
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.judge import single_signal_judge
 from hardneg.transforms.mining.rows import Mined, mine_block
 
 SOURCES = [Source("bm25", "bm25"), Source("dense", "dense"), Source("run", "r")]
-LAZY = Policy(max_sigmoid=0.1, negatives=2, order="similarity")
+
+
+def filters(policy: Policy, **options: Any) -> Policy:
+    """Return a policy with the filters that these options ask for."""
+    return replace(policy, filters=make_filters(options))
+
+
+LAZY = filters(Policy(negatives=2, order="similarity"), max_sigmoid=0.1)
 FULL = replace(LAZY, score_all=True)
 # No threshold of the judge's own; half of the known positives score above 1.5.
 LOGIT = CalibratedJudge("cross-encoder", single_signal_judge("logit", "logit"), positive_median=1.5)

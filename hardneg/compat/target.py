@@ -23,6 +23,7 @@ from hardneg.transforms.core.text import cut_digest, text_digest, text_id
 from hardneg.transforms.corpus.query_blocks import share_positives
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
 from hardneg.transforms.filters.policy import Policy, Rules
+from hardneg.transforms.filters.registry import make_filters
 from hardneg.transforms.judge.calibrate import FALLBACK_POSITIVES, make_judge
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
 from hardneg.transforms.mining.judge_block import Judged, judge_block
@@ -64,7 +65,7 @@ def mine_at_rate(found: Found, request: Request, rate: float, judge: JudgeName, 
         negatives=request.num_negatives,
         order="random" if request.random else "similarity",
         seed=seed,
-        near_duplicates=DEFAULT_CONTAINMENT,
+        filters=make_filters({"near_duplicates": DEFAULT_CONTAINMENT}),
     )
     rules = Rules(sources, policy)
     documents, denoising = _mine(found, alive, rules, Target(judge, false_negative_rate=rate))
@@ -87,7 +88,7 @@ def _mine(found: Found, alive: BoolArray, rules: Rules, target: Target) -> tuple
         taken.append((place, sample_block(block, rules, target, np.ones(len(place), dtype=np.bool_), texts_of, score)))
     rows, ids = [done.rows for _, done in taken], [done.queries for _, done in taken]
     _check_positives(rows, target.judge)
-    missing, k = sum(done.missing for _, done in taken), found.pool.documents.shape[1]
+    missing, k = sum(done.pairs.missing for _, done in taken), found.pool.documents.shape[1]
     denoising = make_judge(rows, ids, missing, rules.sources, rules.policy, target, k, {})
     documents = np.full((len(found.pairs.queries), rules.policy.negatives), -1, dtype=np.int64)
     rest = _blocks(found, alive, queries, ~sampled)

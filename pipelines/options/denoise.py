@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hardneg.transforms.core.tokenization import TokenizerSpec
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
 from hardneg.transforms.filters.policy import Policy
+from hardneg.transforms.filters.registry import FILTERS, make_filters
 from hardneg.transforms.judge.calibrated_judge import JudgeName, Target
 
 DEFAULT_TARGET = 0.02
@@ -16,9 +18,7 @@ THRESHOLDS = (
     "target_false_negative_rate",
     "target_leak_rate",
     "judge_file",
-    "max_sigmoid",
-    "absolute_margin",
-    "relative_margin",
+    *(name for kind in FILTERS.values() if kind.instead_of_target for name in kind.options),
 )
 
 
@@ -85,6 +85,11 @@ class DenoiseOptions(BaseModel):
     same_group: Literal["allow", "forbid", "suspect"] | None = Field(
         None, description="What a candidate from a positive's document is; belongs to --group-column."
     )
+    filter: dict[str, dict[str, Any]] = Field(
+        {},
+        description="Filters from outside the package, with their settings, by their reason: a table "
+        "[filter.REASON] of the configuration file. Beam's workers must be able to import them.",
+    )
     holdout: list[str] = Field(
         [],
         description="An evaluation set to keep out of the triplets: qrels, a BEIR folder, files of queries or "
@@ -137,23 +142,15 @@ class DenoiseOptions(BaseModel):
         alone: JudgeName = "bi-encoder" if all(value is None for value in by_logit) else "cross-encoder"
         return Target(self.judge or ("combined" if wanted else alone), rate, self.target_leak_rate, self.gamma)
 
-    def policy_with(self, min_relevance: float, pass_through: tuple[str, ...]) -> Policy:
-        """Return the policies, with what belongs to the input."""
+    def policy_with(self, min_relevance: float, tokenizer: TokenizerSpec, pass_through: tuple[str, ...]) -> Policy:
+        """Return the policy, with what belongs to the input and to BM25."""
         return Policy(
             negatives=self.negatives,
             order=self.order,
             seed=self.seed,
             min_relevance=min_relevance,
             score_all=self.score == "all",
-            max_sigmoid=self.max_sigmoid,
-            min_sigmoid=self.min_sigmoid,
-            absolute_margin=self.absolute_margin,
-            relative_margin=self.relative_margin,
-            min_rank=self.min_rank,
-            max_rank=self.max_rank,
-            near_duplicates=None if self.allow_near_duplicates else self.near_duplicates,
-            group_column=self.group_column,
-            same_group=self.same_group or "allow",
+            filters=make_filters({**dict(self), "tokenizer": tokenizer}),
             relabel_suspected=self.relabel_suspected,
             drop_weak_positives=self.drop_weak_positives,
             pass_through=pass_through,

@@ -219,7 +219,7 @@ class MineConfig(DenoiseOptions, RetrievalOptions, RemoteOptions):
     @property
     def policy(self) -> Policy:
         group = [self.group_column] if self.group_column and self.group_column not in self.pass_through else []
-        return self.policy_with(self.min_relevance, (*self.pass_through, *group))
+        return self.policy_with(self.min_relevance, self.tokenizer, (*self.pass_through, *group))
 
     @property
     def tokenizer(self) -> TokenizerSpec:

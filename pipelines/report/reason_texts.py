@@ -1,44 +1,20 @@
-"""What verdicts, reasons and status words mean, in one sentence each: the wording of the README's tables."""
+"""What verdicts, reasons and status words mean, in one sentence each: for a terminal, and as the README's table."""
 
 from __future__ import annotations
 
-from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.errors import HardnegError, parameter
+from hardneg.transforms.filters.registry import meanings
+from hardneg.transforms.filters.verdicts import Meaning, Verdict
 
 VERDICTS = {
-    Verdict.POSITIVE: "known relevant: a grade of at least --min-relevance",
-    Verdict.NEGATIVE: "passed every threshold; mined if it is also selected",
+    Verdict.POSITIVE: f"known relevant: a grade of at least {parameter('min_relevance')}",
+    Verdict.NEGATIVE: "passed every threshold; mined if it is also `selected`",
     Verdict.SUSPECTED_POSITIVE: "perhaps relevant, so worth a look",
     Verdict.DROPPED: "left out",
     Verdict.UNSCORED: "not scored, because the query had its negatives before its turn came",
 }
-REASONS = {
-    Reason.POSITIVE_OF_EQUAL_QUERY: "a positive of another query with an equal text",
-    Reason.PARTIALLY_RELEVANT: "its grade, or that of a passage with an equal text, is above 0 but below "
-    "--min-relevance",
-    Reason.NEGATIVE_GRADE: "its grade, or that of a passage with an equal text, is below 0",
-    Reason.EQUAL_TO_POSITIVE: "its text equals that of a positive, under another id",
-    Reason.EQUAL_TO_QUERY: "its text equals the query's",
-    Reason.DUPLICATE: "its text equals that of a better-ranked candidate of the query",
-    Reason.HELD_OUT: "a gold passage of a --holdout set",
-    Reason.OUTSIDE_RANKS: "its fused rank is before --min-rank or after --max-rank",
-    Reason.SAME_GROUP: "from the document of a positive",
-    Reason.NEAR_DUPLICATE: "its text nearly repeats a positive's: --near-duplicates",
-    Reason.RELATIVE_MARGIN: "its similarity is not --relative-margin below the query's lowest positive",
-    Reason.ABOVE_THRESHOLD: "its judge score is not below the threshold of judge.json",
-    Reason.ABOVE_MAX_SIGMOID: "the sigmoid of its logit is not below --max-sigmoid, or the fallback's 0.1",
-    Reason.ABSOLUTE_MARGIN: "its logit is not --absolute-margin below the query's lowest positive",
-    Reason.BELOW_MIN_SIGMOID: "the sigmoid of its logit is below --min-sigmoid: too easy",
-    Reason.WEAK_POSITIVE: "known relevant, but scores like a negative, and --drop-weak-positives leaves it out of the "
-    "triplets",
-}
-_OF_BOTH = {
-    (Verdict.POSITIVE, Reason.HELD_OUT): "known relevant, but a gold passage of a --holdout set, so it is in no "
-    "triplet",
-    (Verdict.SUSPECTED_POSITIVE, Reason.SAME_GROUP): "from the document of a positive, with --same-group suspect",
-    (Verdict.DROPPED, Reason.SAME_GROUP): "from the document of a positive, with --same-group forbid",
-}
 _LIKE_A_POSITIVE = (
-    "and its judge score is at least that of the query's lowest positive, or the median of all positives: perhaps "
+    "its judge score is at least that of the query's lowest positive, or the median of all positives: perhaps "
     "relevant, so worth a look"
 )
 NOTHING_PROMISED = "nothing promised"
@@ -53,14 +29,58 @@ STATUSES = {
 
 def meaning(verdict: str, reason: str | None) -> str:
     """Return what a verdict and its reason say of a candidate."""
-    if verdict not in set(Verdict) or (reason is not None and reason not in set(Reason)):
+    known = meanings()
+    if verdict not in set(Verdict):
         return "of another version of hardneg"
     if reason is None:
-        return VERDICTS[Verdict(verdict)]
-    both = Verdict(verdict), Reason(reason)
-    if both in _OF_BOTH:
-        return _OF_BOTH[both]
-    text = REASONS[both[1]]
-    if verdict == Verdict.SUSPECTED_POSITIVE:
-        return f"{text}, {_LIKE_A_POSITIVE}"
-    return text
+        return _plain(VERDICTS[Verdict(verdict)])
+    if reason not in known:
+        return "of a filter that is not known here, or of another version of hardneg"
+    of_reason = known[reason]
+    text = of_reason.beside.get(Verdict(verdict), of_reason.sentence)
+    if verdict == Verdict.SUSPECTED_POSITIVE and of_reason.kind == "threshold":
+        return _plain(f"{text}, and {_LIKE_A_POSITIVE}")
+    return _plain(text)
+
+
+def options_of(reason: str) -> tuple[str, ...]:
+    """Return the names of the options that decide for a reason."""
+    known = meanings().get(reason)
+    return known.options if known else ()
+
+
+def verdict_table() -> str:
+    """Return every verdict with every reason beside it, as a table in Markdown: that of the README."""
+    known = meanings()
+    guards = [each for each in known.values() if each.kind == "guard"]
+    rows: list[tuple[Verdict, str, str]] = [(Verdict.POSITIVE, "", VERDICTS[Verdict.POSITIVE])]
+    rows += [(Verdict.POSITIVE, each.reason, each.sentence) for each in known.values() if each.kind == "positive"]
+    rows += _beside(guards, Verdict.POSITIVE)
+    rows.append((Verdict.NEGATIVE, "", VERDICTS[Verdict.NEGATIVE]))
+    failed = "failed a threshold, one of the last rows below, which is its reason"
+    rows.append((Verdict.SUSPECTED_POSITIVE, "", f"{failed}, and {_LIKE_A_POSITIVE}"))
+    rows += _beside(guards, Verdict.SUSPECTED_POSITIVE)
+    rows.append((Verdict.UNSCORED, "", VERDICTS[Verdict.UNSCORED]))
+    rows += [
+        (Verdict.DROPPED, each.reason, each.beside.get(Verdict.DROPPED, each.sentence))
+        for each in known.values()
+        if each.kind != "positive"
+    ]
+    lines = [
+        f"| `{verdict}` | {f'`{reason}` ' if reason else ''}| {_told(text, True)} |" for verdict, reason, text in rows
+    ]
+    return "\n".join(["| verdict | reason | meaning |", "|---|---|---|", *lines])
+
+
+def _beside(guards: list[Meaning], verdict: Verdict) -> list[tuple[Verdict, str, str]]:
+    return [(verdict, each.reason, each.beside[verdict]) for each in guards if verdict in each.beside]
+
+
+def _plain(text: str) -> str:
+    return _told(text, False).replace("`", "")
+
+
+def _told(text: str, quoted: bool) -> str:
+    """Return a sentence with its options as the command line writes them."""
+    quote = "`" if quoted else ""
+    return HardnegError(text).told(lambda name: f"{quote}--{name.replace('_', '-')}{quote}")

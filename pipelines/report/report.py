@@ -14,7 +14,7 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.stored import config_of
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import FinishedRun
-from hardneg.transforms.reports.reporting import Asked, Kept, Outcome, Sample, outcomes, without_thresholds
+from hardneg.transforms.reports.reporting import Asked, Kept, Outcome, Sample, outcomes
 from hardneg.transforms.reports.run_sample import SampleTaking, count_and_sample
 from hardneg.transforms.reports.tallies import GROUPS, Histogram, Tally, histogram
 
@@ -79,7 +79,7 @@ def report(run: str, options: ReportOptions) -> Report:
     """
     finished = FinishedRun.open(run)
     denoising, config = finished.judge, config_of(finished)
-    policy = without_thresholds(config.policy)
+    policy = config.policy.without_thresholds()
     taking = SampleTaking(config.sources, policy, config.calibration_queries, config.negatives, denoising.judge.scale)
     whole, sample, queries = count_and_sample(finished, taking)
     targets, leak_rates, sigmoids = map(_ascending, (options.targets, options.leak_rates, options.sigmoids))

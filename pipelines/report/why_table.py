@@ -12,24 +12,13 @@ from rich.text import Text
 
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.report.page import shortened
-from hardneg.pipelines.report.reason_texts import meaning
+from hardneg.pipelines.report.reason_texts import meaning, options_of
 from hardneg.pipelines.report.tables import plain
 from hardneg.pipelines.report.why import Why
 from hardneg.transforms.core.arrays import sigmoid
-from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.filters.verdicts import Verdict
 
 _MOST_CELLS = 400
-# The options that decide for a reason; their values stand beside it.
-_OPTIONS = {
-    Reason.PARTIALLY_RELEVANT: ("min_relevance",),
-    Reason.OUTSIDE_RANKS: ("min_rank", "max_rank"),
-    Reason.SAME_GROUP: ("group_column", "same_group"),
-    Reason.NEAR_DUPLICATE: ("near_duplicates",),
-    Reason.RELATIVE_MARGIN: ("relative_margin",),
-    Reason.ABOVE_MAX_SIGMOID: ("max_sigmoid",),
-    Reason.ABSOLUTE_MARGIN: ("absolute_margin",),
-    Reason.BELOW_MIN_SIGMOID: ("min_sigmoid",),
-}
 
 
 def why_table(answer: Why) -> Table:
@@ -85,10 +74,9 @@ def reason_text(row: dict[str, Any], config: MineConfig) -> str:
                                            ", and was mined")  # fmt: skip
     if reason is None:
         return text
+    settings = {**config.model_dump(), **config.filter.get(reason, {})}
     given = [
-        f"--{name.replace('_', '-')} {getattr(config, name)}"
-        for name in _OPTIONS.get(reason, ())
-        if getattr(config, name) is not None
+        f"--{name.replace('_', '-')} {settings[name]}" for name in options_of(reason) if settings.get(name) is not None
     ]
     return f"{text} ({', '.join([reason, *given])})"
 

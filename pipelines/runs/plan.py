@@ -85,6 +85,6 @@ class Plan:
         """What a threshold that is brought along must have been made for."""
         config = self.config
         conditions = conditions_of(config.policy, config.target, config.sources, config.k)
-        if config.judge is None:
-            del conditions["judge"]
+        if config.judge is None and self.denoising is not None:
+            conditions["judge"] = self.denoising.conditions.get("judge")  # whichever it is
         return conditions

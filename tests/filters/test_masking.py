@@ -53,7 +53,8 @@ def mask(
     """Mask one query's candidates, ranked in the order given unless ``ranks`` says otherwise."""
     given_ranks = {name: place for place, name in enumerate(texts, start=1)} if ranks is None else ranks
     table = candidates_table([(0, name, text, given_ranks.get(name)) for name, text in texts.items()])
-    verdicts, reasons, _ = mask_known(queries_table(query), table, min_relevance)
+    decisions, _ = mask_known(queries_table(query), table, min_relevance)
+    verdicts, reasons = (column.to_pylist() for column in decisions.columns())
     return dict(zip(table["passage_id"].to_pylist(), zip(verdicts, reasons, strict=True), strict=True))
 
 
@@ -107,7 +108,7 @@ def test_grades(grade: float, min_relevance: float, expected: tuple) -> None:
 
 def test_grades_are_handed_on() -> None:
     table = candidates_table([(0, "a", "x", 1), (0, "b", "y", 2), (1, "a", "x", 1)])
-    _, _, grades = mask_known(queries_table({"grades": {"a": 0, "elsewhere": 3}}, {"grades": {"a": -2}}), table, 1)
+    _, grades = mask_known(queries_table({"grades": {"a": 0, "elsewhere": 3}}, {"grades": {"a": -2}}), table, 1)
     np.testing.assert_array_equal(grades, [0, np.nan, -2])
 
 
@@ -175,13 +176,14 @@ def test_a_positive_that_was_not_retrieved_masks_its_twins() -> None:
 def test_queries_do_not_see_each_other() -> None:
     queries = queries_table({"text": "a", "grades": {"p": 1}}, {"text": "b"}, {"text": "c", "grades": {"q": 1}})
     table = candidates_table([(0, "p", "x", 1), (0, "q", "y", 2), (2, "p", "x", 1), (2, "q", "y", 2)])
-    verdicts, reasons, _ = mask_known(queries, table, 1)
+    decisions, _ = mask_known(queries, table, 1)
+    verdicts, reasons = (column.to_pylist() for column in decisions.columns())
     assert list(zip(verdicts, reasons, strict=True)) == [(POSITIVE, None), OPEN, OPEN, (POSITIVE, None)]
 
 
 def test_no_candidates() -> None:
-    verdicts, reasons, grades = mask_known(queries_table({}), candidates_table([]), 1)
-    assert len(verdicts) == len(reasons) == len(grades) == 0
+    decisions, grades = mask_known(queries_table({}), candidates_table([]), 1)
+    assert len(decisions.verdicts) == len(decisions.reasons) == len(grades) == 0
 
 
 @settings(deadline=None)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
+from hardneg.transforms.core.tokenization import TokenizerSpec, make_tokenizer
 from hardneg.transforms.filters.near_duplicates import (
     DEFAULT_CONTAINMENT,
     MIN_SHINGLES,
@@ -287,15 +288,21 @@ def test_nul_parts_words_and_hides_nothing():
     assert one(LIBRARY.replace(" ", "\0"), LIBRARY)
 
 
-def test_each_distinct_text_is_cut_once(monkeypatch):
+def test_each_distinct_text_is_cut_once_by_the_tokenizer_of_the_run():
     seen = []
-    import hardneg.transforms.filters.near_duplicates as module
 
-    def counting(text, cut=module._terms):
+    def counting(text):
         seen.append(text)
-        return cut(text)
+        return text.split()
 
-    monkeypatch.setattr(module, "_terms", counting)
     popular, other = words(50), words(50, start=100)
-    near_duplicates([*range(20), 99], [popular] * 20 + [other], [*range(20)], [popular] * 10 + [words(30)] * 10)
+    owner, texts = [*range(20), 99], [popular] * 20 + [other]
+    near_duplicates(owner, texts, [*range(20)], [popular] * 10 + [words(30)] * 10, terms=counting)
     assert sorted(seen) == sorted([popular, words(30)])  # and no text of a query without positives
+
+
+def test_a_stemmer_makes_near_duplicates_of_inflections():
+    positive = " ".join(f"walks{number} jumping" for number in range(12))
+    candidate = positive.replace("jumping", "jumped")
+    assert not one(candidate, positive)
+    assert one(candidate, positive, terms=make_tokenizer(TokenizerSpec("unicode", "english")))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hand_made import LAZY, LOGIT, SOURCES, Case, by_pair
+from hand_made import LAZY, LOGIT, SOURCES, Case, by_pair, filters
 
 from hardneg.transforms.core.hashing import id_keys, text_keys
+from hardneg.transforms.filters.margins import below_lowest_positive
 from hardneg.transforms.filters.policy import Policy, Rules
-from hardneg.transforms.filters.screen import below_lowest_positive, screen
+from hardneg.transforms.filters.screen import screen
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.judge.judge import single_signal_judge
 
@@ -60,18 +61,18 @@ def test_the_judges_threshold(case: Case) -> None:
 
 
 def test_sigmoids(case: Case) -> None:
-    assert mined(case, replace(PLAIN, max_sigmoid=0.5)) == ["n4", "n5"]  # sigmoid(0) is not below 0.5
-    found = reasons(case, replace(PLAIN, max_sigmoid=0.5, min_sigmoid=0.1))
+    assert mined(case, filters(PLAIN, max_sigmoid=0.5)) == ["n4", "n5"]  # sigmoid(0) is not below 0.5
+    found = reasons(case, filters(PLAIN, max_sigmoid=0.5, min_sigmoid=0.1))
     assert found["n5"] == ("negative", None, 2)  # 0.119
-    easy = reasons(case, replace(PLAIN, min_sigmoid=0.1, negatives=8))
+    easy = reasons(case, filters(replace(PLAIN, negatives=8), min_sigmoid=0.1))
     assert easy["n6"] == ("dropped", "below_min_sigmoid", None)
     # What the calibration fell back on is a threshold like one that was asked for.
     assert mined(case, PLAIN, denoising=replace(LOGIT, max_sigmoid=0.5)) == ["n4", "n5"]
-    assert mined(case, replace(PLAIN, max_sigmoid=0.2), denoising=replace(LOGIT, max_sigmoid=0.5)) == ["n5", "n6"]
+    assert mined(case, filters(PLAIN, max_sigmoid=0.2), denoising=replace(LOGIT, max_sigmoid=0.5)) == ["n5", "n6"]
 
 
 def test_the_absolute_margin_is_below_the_lowest_positive(case: Case) -> None:
-    found = reasons(case, replace(PLAIN, absolute_margin=2.0))  # below 1 - 2
+    found = reasons(case, filters(PLAIN, absolute_margin=2.0))  # below 1 - 2
     assert found["n4"] == ("dropped", "absolute_margin", None)
     assert found["n5"] == ("negative", None, 1)
 
@@ -79,9 +80,9 @@ def test_the_absolute_margin_is_below_the_lowest_positive(case: Case) -> None:
 def test_the_relative_margin_is_decided_before_scoring(case: Case) -> None:
     # far was not retrieved, similarity 0.01; own stands second, 0.98.
     del case.queries["q"]["grades"]["far"]
-    found = reasons(case, replace(LAZY, max_sigmoid=1.0, relative_margin=0.03))  # below 0.98 * 0.97 = 0.9506
+    found = reasons(case, filters(LAZY, max_sigmoid=1.0, relative_margin=0.03))  # below 0.98 * 0.97 = 0.9506
     assert {name for name, row in found.items() if row[1] == "relative_margin"} == {"n1", "n2", "n3"}
-    assert mined(case, replace(LAZY, max_sigmoid=1.0, relative_margin=0.03)) == ["n4", "n5"]
+    assert mined(case, filters(LAZY, max_sigmoid=1.0, relative_margin=0.03)) == ["n4", "n5"]
     assert not {passage for call in case.calls for _, passage in call} & {"text n1", "text n2", "text n3"}
 
 
@@ -90,12 +91,13 @@ def test_a_margin_lowers_negative_scores_too(case: Case) -> None:
         case.block(["q"]).queries, case.block(["q"]).candidates, Rules(tuple(SOURCES), PLAIN), case.texts_of()
     )
     score = np.where(screened.positive, -0.4, 0.9)
-    assert below_lowest_positive(score, screened, relative=0.25).tolist() == [-0.5]
-    assert below_lowest_positive(np.full(len(score), np.nan), screened).tolist() == [np.inf]
+    of = screened.query, screened.positive
+    assert below_lowest_positive(score, *of, relative=0.25).tolist() == [-0.5]
+    assert below_lowest_positive(np.full(len(score), np.nan), *of).tolist() == [np.inf]
 
 
 def test_the_window_on_fused_ranks(case: Case) -> None:
-    found = reasons(case, replace(LAZY, max_sigmoid=1.0, min_rank=3, max_rank=5))
+    found = reasons(case, filters(LAZY, max_sigmoid=1.0, min_rank=3, max_rank=5))
     assert {name for name, row in found.items() if row[1] == "outside_ranks"} == {"n1", "n5", "n6", "n7", "n8"}
     assert [name for name, row in found.items() if row[2]] == ["n2", "n3"]
     scored = {passage for call in case.calls for _, passage in call}
@@ -105,26 +107,27 @@ def test_the_window_on_fused_ranks(case: Case) -> None:
 def test_near_duplicates_of_a_positive(case: Case) -> None:
     case.passages |= {"own": LONG, "n2": f"{LONG} This page is part of the manual.", "n3": " ".join(WORDS[:11])}
     case.logits |= {case.passages[name]: -3.0 for name in ("own", "n2", "n3")}
-    guarded = replace(PLAIN, near_duplicates=0.8, negatives=8)
+    guarded = filters(replace(PLAIN, negatives=8), near_duplicates=0.8)
     found = reasons(case, guarded)
     assert found["n2"] == ("dropped", "near_duplicate", None)
     assert found["n3"][:2] == ("dropped", "near_duplicate")
     assert found["n1"][0] == found["n4"][0] == "negative"
-    assert reasons(case, replace(guarded, near_duplicates=None))["n2"][0] == "negative"
+    assert reasons(case, replace(PLAIN, negatives=8))["n2"][0] == "negative"
 
 
 @pytest.mark.parametrize(
     ("same_group", "verdict"), [("allow", "negative"), ("forbid", "dropped"), ("suspect", "suspected_positive")]
 )
 def test_passages_of_a_positives_document(case: Case, same_group: Any, verdict: str) -> None:
-    policy = replace(PLAIN, group_column="group", same_group=same_group, negatives=8)
+    policy = filters(replace(PLAIN, negatives=8), group_column="group", same_group=same_group)
     groups = {"own": "d1", "n1": "d1", "n2": "d2", "far": None, "n3": None}
     block = case.block(["q"])
     column = pa.array([groups.get(name) for name in block.candidates["passage_id"].to_pylist()], pa.string())
     candidates = block.candidates.append_column("group", column)
     screened = screen(block.queries, candidates, Rules(tuple(SOURCES), policy), case.texts_of())
     ids = candidates["passage_id"].to_pylist()
-    decided = {name: screened.verdicts[row] for row, name in enumerate(ids)}
+    verdicts, _ = screened.decisions.columns()
+    decided = dict(zip(ids, verdicts.to_pylist(), strict=True))
     assert decided["n1"] == (None if same_group == "allow" else verdict)
     assert decided["n2"] is None
     assert decided["n3"] is None, "no group is not a group"
@@ -135,7 +138,7 @@ def test_what_is_held_out_is_in_no_triplet(case: Case) -> None:
     holdout = Holdout(
         passage_ids=id_keys(pa.array(["n2"])), passage_texts=np.sort(text_keys(pa.array(["TEXT  n3", "own"])))
     )
-    result = case.mine(replace(LAZY, max_sigmoid=1.0), holdout=holdout)
+    result = case.mine(filters(LAZY, max_sigmoid=1.0), holdout=holdout)
     rows = by_pair(result)
     assert [name for (_, name), row in rows.items() if row["reason"] == "held_out"] == ["n2", "n3", "own"]
     assert {row["positive"] for row in result.triplets.to_pylist()} == {"far"}
@@ -145,11 +148,11 @@ def test_what_is_held_out_is_in_no_triplet(case: Case) -> None:
 
 
 def test_the_first_policy_that_fires_is_the_reason(case: Case) -> None:
-    strict = replace(PLAIN, max_sigmoid=0.5, absolute_margin=9.0, min_sigmoid=0.4)
+    strict = filters(PLAIN, max_sigmoid=0.5, absolute_margin=9.0, min_sigmoid=0.4)
     assert reasons(case, strict, denoising=replace(LOGIT, threshold=1.5))["n1"][1] == "above_threshold"
     assert reasons(case, strict, denoising=replace(LOGIT, threshold=9.0))["n1"][1] == "above_max_sigmoid"
     assert reasons(case, strict)["n4"][1] == "absolute_margin"
-    outside = replace(strict, min_rank=5, relative_margin=0.5)
+    outside = filters(PLAIN, max_sigmoid=0.5, absolute_margin=9.0, min_sigmoid=0.4, min_rank=5, relative_margin=0.5)
     assert reasons(case, outside)["n1"][1] == "outside_ranks"
 
 
@@ -202,11 +205,11 @@ def test_positives_that_stand_for_unlabelled_ones(case: Case) -> None:
 
     case.queries["q"]["grades"] = {"own": 1, "n3": 1, "far": 1}
     assert countable(PLAIN) == {"own", "n3"}, "far was not retrieved"
-    assert countable(replace(PLAIN, max_rank=3)) == {"own"}
-    forbid = replace(PLAIN, group_column="group", same_group="forbid")
+    assert countable(filters(PLAIN, max_rank=3)) == {"own"}
+    forbid = filters(PLAIN, group_column="group", same_group="forbid")
     assert countable(forbid, own="d", n3="d") == set()
     assert countable(forbid, own="d", n1="d") == {"own", "n3"}
     case.passages |= {"own": LONG, "n3": LONG + " And one sentence more."}
-    assert countable(replace(PLAIN, near_duplicates=0.8)) == set()
+    assert countable(filters(PLAIN, near_duplicates=0.8)) == set()
     case.passages["n3"] = LONG.upper()
     assert countable(PLAIN) == set(), "equal texts would mask each other"

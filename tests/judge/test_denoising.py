@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hand_made import SOURCES, Case
+from hand_made import SOURCES, Case, filters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.filters.policy import Policy, Rules
-from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.calibrate import calibrate, check_judge, make_judge
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, difficulty
 from hardneg.transforms.judge.false_negative_rate import choose, extract
@@ -143,23 +142,26 @@ def test_of_two_targets_the_stricter_decides() -> None:
 
 @pytest.mark.parametrize("policy", [{"relative_margin": 0.05}, {"absolute_margin": 3.0}])
 def test_what_depends_on_labels_supports_no_rate(policy: dict[str, Any]) -> None:
-    of_labels = replace(PLAIN, **policy)
+    of_labels = filters(PLAIN, **policy)
     denoising = calibrate(scored(sample(200)), of_labels, COMBINED)
     assert denoising.status == "unsupported"
-    assert denoising.reason.startswith("--")
+    assert denoising.reason.startswith(f"{next(iter(policy))} drops candidates by what is labelled")
     assert denoising.choice["upper_bound"] is None
     assert denoising.threshold is not None, "the leak rate stands in"
 
 
-def test_fixed_policies_leave_out_candidates_and_positives_alike() -> None:
-    table = sample(80)
-    policy = replace(PLAIN, max_sigmoid=0.7)
-    made = scored(table, policy=policy)
-    logits = made.logits
-    limit = np.log(0.7 / 0.3)
-    assert (logits[made.candidate] < limit).all()
-    assert (logits[made.countable] < limit).all()
-    assert made.countable.sum() < made.positive.sum()
+def test_thresholds_on_the_score_leave_out_candidates_and_positives_alike() -> None:
+    names = [f"p{number:02d}" for number in range(20)]
+    logits = {f"text {name}": number / 4 - 3 for number, name in enumerate(names)}
+    queries = {f"q{number}": {"grades": dict.fromkeys(names[number::6], 1.0)} for number in range(4)}
+    case = Case(queries, {name: f"text {name}" for name in names}, logits)
+    rules = Rules(tuple(SOURCES), filters(PLAIN, max_sigmoid=0.7))
+    everyone = np.ones(len(queries), dtype=np.bool_)
+    rows = sample_block(case.block(list(queries)), rules, COMBINED, everyone, case.texts_of(), case.score).rows
+    for row in rows.to_pylist():
+        below = row["logit"] < np.log(0.7 / 0.3)
+        assert row["countable"] == (row["is_positive"] and below)
+        assert row["is_candidate"] == (not row["is_positive"] and below)
 
 
 def test_the_judges_own_order_is_that_of_its_scores() -> None:
@@ -242,7 +244,7 @@ def test_a_known_positive_is_counted_as_mined_where_it_would_be(seed: int, negat
         grades = dict.fromkeys(order[:: int(rng.integers(3, 9))], 1.0)
         queries[f"q{number}"] = {"grades": grades, "retrieved": order[: int(rng.integers(3, 14))]}
     case = Case(queries, {name: f"text {name}" for name in names}, {f"text {n}": float(rng.normal()) for n in names})
-    policy = Policy(negatives, "fused", min_rank=2 if window else 1)
+    policy = filters(Policy(negatives, "fused"), min_rank=2 if window else 1)
     rules = Rules(tuple(SOURCES), policy)
     target = Target("cross-encoder", 0.5)
     block = case.block(list(queries))
@@ -263,6 +265,6 @@ def test_a_known_positive_is_counted_as_mined_where_it_would_be(seed: int, negat
                 rows = again.block([name]).candidates["passage_id"].to_pylist()
                 if positive in rows:
                     place = rows.index(positive)
-                    assert judged.screened.verdicts[place] != Verdict.POSITIVE
+                    assert not judged.screened.positive[place]
                     expected += int(judged.selected[place] > 0)
         assert mined_at[edge] == expected

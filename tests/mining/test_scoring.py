@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hand_made import FULL, LAZY, Case, by_pair
+from hand_made import FULL, LAZY, Case, by_pair, filters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -224,7 +224,7 @@ def test_laziness_and_blocks_change_nothing(seed: int, negatives: int, order: An
         grades = {name: float(rng.choice([1, 2, 0.5, 0, -1])) for name in picked[: rng.integers(0, 4)]}
         queries[f"q{number}"] = {"grades": grades, "retrieved": rng.permutation(picked[: rng.integers(0, 25)]).tolist()}
     case = Case(queries, passages, {f"text {number}": float(rng.normal(-2, 2)) for number in range(20)})
-    lazy = Policy(negatives, order, max_sigmoid=0.1)
+    lazy = filters(Policy(negatives, order), max_sigmoid=0.1)
     together = case.mine(lazy)
     full = case.mine(replace(lazy, score_all=True))
     alone = [case.mine(lazy, [name]) for name in queries]

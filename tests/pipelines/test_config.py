@@ -14,7 +14,10 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines import cli
 from hardneg.pipelines.options.mine import MineConfig, load_options, parse_named, problems_of
 from hardneg.transforms.core.source import Source
+from hardneg.transforms.core.tokenization import TokenizerSpec
+from hardneg.transforms.filters.near_duplicates import NearDuplicate
 from hardneg.transforms.filters.policy import Policy
+from hardneg.transforms.filters.registry import make_filters
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.models.spec import ModelSpec
 
@@ -214,9 +217,16 @@ def test_specs() -> None:
 def test_policy_inputs_and_folders() -> None:
     made = config(max_sigmoid=0.3, negatives=7, order="fused", min_relevance=2, score="all", pass_through=["url"])
     assert made.policy == Policy(
-        7, "fused", min_relevance=2, score_all=True, max_sigmoid=0.3, near_duplicates=0.8, pass_through=("url",)
+        7,
+        "fused",
+        min_relevance=2,
+        score_all=True,
+        filters=make_filters({"max_sigmoid": 0.3, "near_duplicates": 0.8}),
+        pass_through=("url",),
     )
-    assert config(allow_near_duplicates=True).policy.near_duplicates is None
+    assert config(allow_near_duplicates=True).policy.filters == make_filters({})
+    stemmed = config(bm25_stemmer="english").policy.filters
+    assert NearDuplicate(0.8, TokenizerSpec("unicode", "english")) in stemmed
     grouped = config(group_column="doc", same_group="suspect", pass_through=["url"])
     assert grouped.policy.pass_through == ("url", "doc")
     assert grouped.inputs.pass_through == ["url", "doc"]

@@ -17,7 +17,8 @@ from hardneg.pipelines.options.finished import AuditOptions, EvaluateOptions, Ex
 from hardneg.pipelines.options.mine import MineConfig, load_options
 from hardneg.pipelines.options.train import TrainOptions
 from hardneg.pipelines.runs.runner import pipeline_options
-from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.filters.registry import meanings
+from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.inputs.options import InputOptions
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +95,7 @@ def test_defaults_are_those_of_the_configuration(name: str) -> None:
 def test_every_verdict_and_every_reason_is_explained(name: str) -> None:
     explained = re.findall(r"^\| `(\w+)` \| (?:`(\w+)` )?\|", page(name), re.MULTILINE)
     assert {str(verdict) for verdict in Verdict} <= {verdict for verdict, _ in explained}
-    assert {reason for _, reason in explained if reason} == {str(reason) for reason in Reason}
+    assert {reason for _, reason in explained if reason} == set(meanings())
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -26,10 +26,11 @@ from hardneg.pipelines.options.finished import ExportOptions, ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.report.html import write_report
 from hardneg.pipelines.report.page import language_of, shortened
-from hardneg.pipelines.report.reason_texts import REASONS, VERDICTS, meaning
+from hardneg.pipelines.report.reason_texts import VERDICTS, meaning, verdict_table
 from hardneg.pipelines.report.report import Report, report
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.filters.registry import meanings
+from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.reports.funnel import funnel
@@ -239,7 +240,7 @@ def test_the_funnel_loses_nothing_unnamed(seen: Highlights, found: Report) -> No
     assert steps[-1].left == found.mined.mined
     for before, after in pairwise(steps):
         assert before.left - after.left == sum(pairs for _, pairs in after.gone)
-    every = {(str(verdict), reason): 1 for verdict in Verdict for reason in (None, *map(str, Reason))}
+    every = {(str(verdict), reason): 1 for verdict in Verdict for reason in (None, *meanings())}
     gone = Counter(kind for step in funnel(every, 0) for kind, _ in step.gone)
     assert gone == Counter({kind: 1 for kind in every if kind[0] != "negative"} | {("negative", None): 1})
 
@@ -268,16 +269,15 @@ def test_a_run_with_nothing_mined(tmp_path: Path) -> None:
     assert "No mined negative has a judge score." in text
 
 
-def test_every_verdict_and_reason_has_the_readme_s_sentence() -> None:
+def test_every_verdict_and_reason_has_its_sentence() -> None:
     assert set(VERDICTS) == set(Verdict)
-    assert set(REASONS) == set(Reason)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("`", "")
-    for text in (*REASONS.values(), *(meaning("dropped", reason) for reason in Reason)):
-        assert text in readme, text
-    assert meaning("positive", "held_out") in readme
-    assert meaning("suspected_positive", "same_group") in readme
+    assert verdict_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert meaning("dropped", "outside_ranks") == "its fused rank is before --min-rank or after --max-rank"
+    assert "so it is in no triplet" in meaning("positive", "held_out")
+    assert meaning("suspected_positive", "same_group").endswith("--same-group suspect")
     assert "worth a look" in meaning("suspected_positive", "above_threshold")
-    assert meaning("negative", "of_tomorrow") == meaning("odd", None) == "of another version of hardneg"
+    assert meaning("negative", "of_tomorrow") == "of a filter that is not known here, or of another version of hardneg"
+    assert meaning("odd", None) == "of another version of hardneg"
 
 
 def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(

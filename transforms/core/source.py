@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+LOGIT = "logit"  # the column of the signal that is computed only where it is needed: the cross-encoder's
+
 
 @dataclass(frozen=True)
 class Source:

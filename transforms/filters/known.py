@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.core.arrays import FloatArray
+from hardneg.transforms.filters.decisions import Decisions
+from hardneg.transforms.filters.verdicts import MASKS, Reason, Verdict
 
 # Passages of one text may be known in several ways: the first counts, whatever their ids.
 _BY_TEXT = (Reason.EQUAL_TO_POSITIVE, Reason.PARTIALLY_RELEVANT, Reason.NEGATIVE_GRADE, Reason.EQUAL_TO_QUERY)
 
 
-def mask_known(
-    queries: pa.Table, candidates: pa.Table, min_relevance: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return verdict (None: open), reason (None: none) and grade (NaN: unjudged) of each candidate.
+def mask_known(queries: pa.Table, candidates: pa.Table, min_relevance: float) -> tuple[Decisions, FloatArray]:
+    """Return what is decided about each candidate, and its grade: float64 (n,), NaN where unjudged.
 
     Texts are compared by the digest of their normalised form. A passage that repeats the text of a positive,
     of a masked passage or of the query itself is masked as they are, whatever its id.
@@ -25,8 +26,7 @@ def mask_known(
         queries: columns text_digest, judged_ids, judged_grades, shared_ids.
         candidates: sorted by query; columns query, passage_id, text_digest, fused_rank.
     """
-    verdicts = np.full(len(candidates), None, dtype=object)
-    reasons = np.full(len(candidates), None, dtype=object)
+    decisions = Decisions.nothing(len(candidates))
     grades = np.full(len(candidates), np.nan)
     ids = candidates["passage_id"].to_pylist()
     digests = candidates["text_digest"].to_pylist()
@@ -44,14 +44,14 @@ def mask_known(
                 grades[row] = grade
             reason = _by_judgement(grade, ids[row] in shared, min_relevance)
             if grade is not None and grade >= min_relevance:
-                verdicts[row] = Verdict.POSITIVE
+                decisions.decide(row, Verdict.POSITIVE)
                 by_text[digests[row]] = Reason.EQUAL_TO_POSITIVE
             elif reason:
-                verdicts[row], reasons[row] = Verdict.DROPPED, reason
+                decisions.decide(row, Verdict.DROPPED, reason)
                 same = Reason.EQUAL_TO_POSITIVE if reason == Reason.POSITIVE_OF_EQUAL_QUERY else reason
                 by_text[digests[row]] = min(same, by_text.get(digests[row], same), key=_BY_TEXT.index)
-        _mask_texts(rows, digests, ranks, by_text, verdicts, reasons)
-    return verdicts, reasons, grades
+        _mask_texts(rows, digests, ranks, by_text, decisions)
+    return decisions, grades
 
 
 def _by_judgement(grade: float | None, shared: bool, min_relevance: float) -> Reason | None:
@@ -69,16 +69,33 @@ def _mask_texts(
     digests: list[bytes],
     ranks: np.ndarray,
     by_text: dict[bytes, Reason],
-    verdicts: np.ndarray,
-    reasons: np.ndarray,
+    decisions: Decisions,
 ) -> None:
     """Drop a query's rows that repeat a known text, then all but the best-ranked of equal texts."""
     best: set[bytes] = set()
+    open_ = decisions.open
     for row in sorted(rows, key=lambda row: (ranks[row], row)):
-        if verdicts[row] is not None:
+        if not open_[row]:
             continue
         if digests[row] in by_text:
-            verdicts[row], reasons[row] = Verdict.DROPPED, by_text[digests[row]]
+            decisions.decide(row, Verdict.DROPPED, by_text[digests[row]])
         elif digests[row] in best:
-            verdicts[row], reasons[row] = Verdict.DROPPED, Reason.DUPLICATE
+            decisions.decide(row, Verdict.DROPPED, Reason.DUPLICATE)
         best.add(digests[row])
+
+
+def masks_of_run(candidates: pa.Table) -> tuple[Decisions, FloatArray]:
+    """Return what ``mask_known`` decided for a finished run, from its columns ``verdict``, ``reason`` and ``grade``.
+
+    Its other verdicts came from its policy, and are made again.
+    """
+    masks = [str(mask.reason) for mask in MASKS]
+    known = pc.equal(candidates["verdict"], Verdict.POSITIVE)
+    masked = pc.and_(pc.invert(known), pc.is_in(candidates["reason"], value_set=pa.array(masks)))
+    decisions = Decisions.nothing(len(candidates))
+    decisions.decide(known.to_numpy(), Verdict.POSITIVE)
+    for mask in masks:
+        rows = pc.and_(masked, pc.fill_null(pc.equal(candidates["reason"], mask), False))
+        decisions.decide(rows.to_numpy(), Verdict.DROPPED, mask)
+    grades = candidates["grade"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    return decisions, grades.astype(np.float64)

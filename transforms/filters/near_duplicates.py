@@ -1,7 +1,7 @@
 """The guard against near-duplicates of a positive: the same text but for a sentence is not a negative.
 
 Texts are compared by their sets of shingles, runs of ``width`` consecutive terms (Broder 1997). Terms are
-those of BM25: words, and, in scripts without spaces between words, overlapping pairs of characters, so that
+those of the run's BM25: words, and, in scripts without spaces between words, overlapping pairs of characters, so that
 a shingle there is a run of ``width + 1`` characters and no language has to be named.
 
 Shingles are kept as they are, not as digests, so the counts are exact on every machine.
@@ -10,13 +10,17 @@ Shingles are kept as they are, not as digests, so the counts are exact on every 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from hardneg.errors import HardnegError
-from hardneg.transforms.core.tokenization import make_tokenizer
+from hardneg.errors import OptionError, parameter
+from hardneg.transforms.core.arrays import BoolArray
+from hardneg.transforms.core.tokenization import Tokenizer, TokenizerSpec, make_tokenizer
+from hardneg.transforms.filters.filter import Candidates, Filter
 
 # Chosen by reading pairs, mostly package descriptions, of which many share whole paragraphs. From 0.8 up nearly
 # all were one text but for a sentence or a name; between 0.45 and 0.8 most were one form filled in for another
@@ -28,7 +32,48 @@ MIN_SHINGLES = 8  # in the shorter text, 11 words or so: a title that recurs in 
 
 Shingles = frozenset[tuple[str, ...]]
 
-_terms = make_tokenizer()
+
+@dataclass(frozen=True)
+class NearDuplicate(Filter):
+    """What nearly repeats a positive of its query.
+
+    Attributes:
+        near_duplicates: the containment from which it does; above 0, at most 1.
+        tokenizer: what cuts texts into terms; the run's.
+    """
+
+    reason: ClassVar[str] = "near_duplicate"
+    stage: ClassVar = "guard"
+    sentence: ClassVar[str] = f"its text nearly repeats a positive's: {parameter('near_duplicates')}"
+    options: ClassVar[tuple[str, ...]] = ("near_duplicates",)
+
+    near_duplicates: float = DEFAULT_CONTAINMENT
+    tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
+
+    def applies(self, candidates: Candidates) -> BoolArray:
+        caught = np.zeros(len(candidates.query), dtype=np.bool_)
+        positives, rows = np.flatnonzero(candidates.positive), np.flatnonzero(candidates.asked)
+        if not len(positives) or not len(rows):
+            return caught
+        place = np.full(len(caught), -1, dtype=np.int64)
+        place[positives] = np.arange(len(positives))
+        caught[rows] = near_duplicates(
+            candidates.query[rows],
+            candidates.texts(rows),
+            candidates.query[positives],
+            candidates.texts(positives),
+            self.near_duplicates,
+            left_out=place[rows],
+            terms=make_tokenizer(self.tokenizer),
+        )
+        return caught
+
+    @classmethod
+    def of_options(cls, given: Mapping[str, Any]) -> Self | None:
+        threshold = given.get("near_duplicates")
+        if threshold is None or given.get("allow_near_duplicates"):
+            return None
+        return cls(threshold, given.get("tokenizer") or TokenizerSpec())
 
 
 def near_duplicates(
@@ -40,7 +85,8 @@ def near_duplicates(
     *,
     left_out: npt.ArrayLike | None = None,
     width: int = SHINGLE_WIDTH,
-) -> npt.NDArray[np.bool_]:
+    terms: Tokenizer | None = None,
+) -> BoolArray:
     """Return which candidates nearly repeat a positive of their own query: bool (n,).
 
     True where ``containment`` of the candidate and one of those positives is at least the threshold: no matter
@@ -57,15 +103,16 @@ def near_duplicates(
             -1 for none. For a known positive that is itself run through the guards: its own place, so that it
             meets the query's *other* positives only. Default: none anywhere.
         width: terms in a shingle.
+        terms: a text to its terms; default: those of BM25's default.
 
     Raises:
-        HardnegError: threshold out of range, or width below 1.
+        OptionError: threshold out of range, or width below 1.
         ValueError: lengths that disagree, or a place that is no positive's.
     """
     if not 0 < threshold <= 1:
-        raise HardnegError(f"the containment threshold is {threshold}; it must be above 0 and at most 1")
+        raise OptionError(f"the containment threshold is {threshold}; it must be above 0 and at most 1")
     if width < 1:
-        raise HardnegError(f"a shingle of {width} terms: it needs at least 1")
+        raise OptionError(f"a shingle of {width} terms: it needs at least 1")
     owners = _integers("owner", owner, len(texts), "texts")
     positive_owners = _integers("positive_owner", positive_owner, len(positive_texts), "positive_texts")
     places = _integers("left_out", [-1] * len(texts) if left_out is None else left_out, len(texts), "texts")
@@ -76,7 +123,8 @@ def near_duplicates(
     positives_of: defaultdict[int, list[int]] = defaultdict(list)
     for place, query in enumerate(positive_owners):
         positives_of[query].append(place)
-    distinct = {text: shingles(text, width) for text in dict.fromkeys(positive_texts)}
+    terms = terms or make_tokenizer()
+    distinct = {text: shingles(text, width, terms) for text in dict.fromkeys(positive_texts)}
     positive_shingles = [distinct[text] for text in positive_texts]
     known = set().union(*distinct.values())
 
@@ -86,7 +134,7 @@ def near_duplicates(
             rows_of[text].append(row)
     result = np.zeros(len(texts), dtype=np.bool_)
     for text, rows in rows_of.items():
-        own = distinct.get(text) or shingles(text, width)
+        own = distinct.get(text) or shingles(text, width, terms)
         shared = own & known  # mostly empty; one text at a time, as the sets of all would fill the memory
         if not shared:
             continue
@@ -99,10 +147,10 @@ def near_duplicates(
     return result
 
 
-def shingles(text: str, width: int = SHINGLE_WIDTH) -> Shingles:
+def shingles(text: str, width: int = SHINGLE_WIDTH, terms: Tokenizer | None = None) -> Shingles:
     """Return the distinct runs of ``width`` consecutive terms of a text; none if it has fewer terms."""
-    terms = _terms(text)
-    return frozenset(zip(*(terms[start:] for start in range(width)), strict=False))
+    found = (terms or make_tokenizer())(text)
+    return frozenset(zip(*(found[start:] for start in range(width)), strict=False))
 
 
 def containment(one: Shingles, other: Shingles) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hardneg.transforms.core.source import Source
+from hardneg.transforms.filters.filter import Filter
 from hardneg.transforms.filters.order import Order
+from hardneg.transforms.filters.ranks import OutsideRanks
+from hardneg.transforms.filters.registry import FILTERS, make_filters
+from hardneg.transforms.filters.threshold import AboveMaxSigmoid
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
-
-SameGroup = Literal["allow", "forbid", "suspect"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,7 @@ class Policy:
         seed: of the order ``random``.
         min_relevance: grades from here on are positives.
         score_all: score what is retrieved, all of it.
-        max_sigmoid: the logit's sigmoid must be below this.
-        min_sigmoid: and not below this: what is, is too easy.
-        absolute_margin: the logit must be this far below the lowest of the query's positives.
-        relative_margin: the similarity must be below the lowest of the query's positives by this share of it.
-        min_rank, max_rank: the window on the fused rank, ends included.
-        near_duplicates: shingle containment from which a candidate repeats a positive; None: not looked at.
-        group_column: passages with one value of it belong together.
-        same_group: what becomes of a candidate of a positive's group.
+        filters: the demands, in the order in which they are asked: the first that is not met is the reason.
         relabel_suspected: suspected positives become further positives of the triplets.
         drop_weak_positives: positives that score like negatives are left out of the triplets.
         pass_through: corpus columns to copy into ``candidates/``.
@@ -42,32 +37,57 @@ class Policy:
     seed: int = 0
     min_relevance: float = 1.0
     score_all: bool = False
-    max_sigmoid: float | None = None
-    min_sigmoid: float | None = None
-    absolute_margin: float | None = None
-    relative_margin: float | None = None
-    min_rank: int = 1
-    max_rank: int | None = None
-    near_duplicates: float | None = None
-    group_column: str | None = None
-    same_group: SameGroup = "allow"
+    filters: tuple[Filter, ...] = field(default_factory=lambda: make_filters({}))
     relabel_suspected: bool = False
     drop_weak_positives: bool = False
     pass_through: tuple[str, ...] = ()
 
     @property
+    def guards(self) -> tuple[Filter, ...]:
+        """The filters that need no logit."""
+        return tuple(each for each in self.filters if each.stage == "guard")
+
+    @property
+    def thresholds(self) -> tuple[Filter, ...]:
+        """The filters that look at the cross-encoder's score; the judge's own threshold is not among them."""
+        return tuple(each for each in self.filters if each.stage == "threshold")
+
+    @property
     def needs_logit(self) -> bool:
-        """Whether the policies, the judge aside, look at the cross-encoder's score."""
-        return not (self.max_sigmoid is self.min_sigmoid is self.absolute_margin is None)
+        """Whether the policy, the judge aside, looks at the cross-encoder's score."""
+        return bool(self.thresholds)
+
+    @property
+    def window(self) -> OutsideRanks:
+        """The window on fused ranks."""
+        return next((each for each in self.filters if isinstance(each, OutsideRanks)), OutsideRanks())
 
     @property
     def of_labels(self) -> tuple[str, ...]:
-        """The policies in use that treat a query's other candidates by its own labelled positives.
+        """The reasons of filters that treat a query's other candidates by its own labelled positives.
 
         They change with which passages are labelled, so no rate can be estimated from labelled ones under them.
         """
-        named = {"--relative-margin": self.relative_margin, "--absolute-margin": self.absolute_margin}
-        return tuple(name for name, value in named.items() if value is not None)
+        return tuple(each.reason for each in self.filters if each.of_labels)
+
+    def without_thresholds(self) -> Policy:
+        """Return the policy without the thresholds that a target, or another threshold, stands instead of."""
+        return replace(self, filters=tuple(each for each in self.filters if not each.instead_of_target))
+
+    def at_most(self, max_sigmoid: float) -> Policy:
+        """Return the policy with a limit on the sigmoid, or its own where that is stricter."""
+        own = [each.max_sigmoid for each in self.filters if isinstance(each, AboveMaxSigmoid)]
+        others = tuple(each for each in self.filters if not isinstance(each, AboveMaxSigmoid))
+        return replace(self, filters=(AboveMaxSigmoid(min([max_sigmoid, *own])), *others))
+
+    def conditions(self) -> dict[str, Any]:
+        """Return what the filters add to a judge file's conditions; None for what is not asked for."""
+        found: dict[str, Any] = {}
+        for kind in FILTERS.values():
+            found |= kind.absent()
+        for each in self.filters:
+            found |= each.describe()
+        return found
 
 
 @dataclass(frozen=True)

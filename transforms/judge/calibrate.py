@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.errors import HardnegError
-from hardneg.transforms.core.arrays import sigmoid
+from hardneg.errors import InputError, RunError, parameter
+from hardneg.transforms.core.arrays import lowest_of
 from hardneg.transforms.filters.order import select, selection_order
 from hardneg.transforms.filters.policy import Policy
+from hardneg.transforms.filters.threshold import passes, sigmoid_passes
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, model_identity
 from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, extract
 from hardneg.transforms.judge.gamma import estimate_gamma
@@ -41,28 +42,28 @@ def make_judge(
     """Calibrate on the parts of a sample; ``seen``: known positives left out because the judge learned from them.
 
     Raises:
-        HardnegError: pairs of the sample are not scored and could not be.
+        RunError: pairs of the sample are not scored and could not be.
     """
     if missing:
-        raise HardnegError(
-            f"{missing:,} pairs of the calibration sample are not scored in this run: add --score-missing to score "
-            "them now."
+        raise RunError(
+            f"{missing:,} pairs of the calibration sample are not scored in this run: add "
+            f"{parameter('score_missing')} to score them now."
         )
     ids = pa.concat_tables([_NO_QUERIES, *queries])["query_id"].to_pylist()
     schema = pa.schema([*SAMPLE, *((name, pa.float32()) for name in signals_of(sources))])
     table = pa.concat_tables([schema.empty_table(), *rows])
     scored = score_sample(table, ids, sources, policy, target.judge)
-    denoising = calibrate(scored, policy, target)
+    made = calibrate(scored, policy, target)
     if seen:
-        denoising = replace(
-            denoising,
-            reason=denoising.reason and f"{denoising.reason}; {_SEEN.format(seen)}",
-            sample={**denoising.sample, "positives_seen_in_training": seen},
+        made = replace(
+            made,
+            reason=made.reason and f"{made.reason}; {_SEEN.format(seen)}",
+            sample={**made.sample, "positives_seen_in_training": seen},
         )
-    if not (denoising.needs_logit or policy.needs_logit):
+    if not (made.needs_logit or policy.needs_logit):
         models = {name: description for name, description in models.items() if name != CROSS_ENCODER}
     return replace(
-        denoising,
+        made,
         conditions=conditions_of(policy, target, sources, k),
         models={name: model_identity(json.loads(description)) for name, description in sorted(models.items())},
     )
@@ -99,7 +100,7 @@ def calibrate(scored: SampleScores, policy: Policy, target: Target) -> Calibrate
         target: what is asked of the judge.
 
     Raises:
-        HardnegError: too few positives for the leak rate asked, or for a judge that has no sigmoid to fall back on.
+        InputError: too few positives for the leak rate asked, or for a judge that has no sigmoid to fall back on.
     """
     positives = scored.scores[scored.countable]
     status, reason = None, ""
@@ -171,10 +172,10 @@ def estimated_gamma(scored: SampleScores) -> float:
 
 def _check_sigmoid_can_be_had(target: Target, positives: int) -> None:
     if target.judge == "bi-encoder":
-        raise HardnegError(
+        raise InputError(
             f"{positives} known positives were retrieved in the calibration sample, too few to calibrate the judge "
             f"bi-encoder by (at least {FALLBACK_POSITIVES}), and it has no sigmoid to fall back on: give more "
-            "positives, or --judge cross-encoder."
+            f"positives, or {parameter('judge')} cross-encoder."
         )
 
 
@@ -192,9 +193,8 @@ def _median(scores: npt.NDArray[np.float32]) -> float | None:
 
 
 def _gap_quantiles(scored: SampleScores) -> tuple[float, ...]:
-    lowest = np.full(len(scored.query_ids), np.inf)
-    rows = np.flatnonzero(scored.positive)
-    np.minimum.at(lowest, scored.query[rows], scored.similarity[rows])
+    positive = scored.positive
+    lowest = lowest_of(scored.similarity[positive], scored.query[positive], len(scored.query_ids))
     gaps = (lowest[scored.query] - scored.similarity)[scored.candidate]
     gaps = gaps[np.isfinite(gaps)]
     if not len(gaps):
@@ -218,9 +218,9 @@ def _figures(
     """Return yield, hardness and leak rate of the sample at a threshold."""
     passing = np.ones(len(scored.query), dtype=np.bool_)
     if threshold is not None:
-        passing &= scored.scores < threshold
+        passing &= passes(scored.scores, threshold)
     if max_sigmoid is not None:
-        passing &= sigmoid(scored.logits) < np.float32(max_sigmoid)
+        passing &= sigmoid_passes(scored.logits, max_sigmoid)
     ordered = selection_order(scored.query, scored.candidate, scored.order)
     mined = select(scored.query, ordered, passing, negatives) > 0
     return {

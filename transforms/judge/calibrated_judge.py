@@ -15,9 +15,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from hardneg import __version__
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError, OptionError
 from hardneg.transforms.core.arrays import FloatArray
-from hardneg.transforms.core.source import Source
+from hardneg.transforms.core.source import LOGIT, Source
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.judge import Judge
 
@@ -60,7 +60,7 @@ class CalibratedJudge:
         max_sigmoid: set where a target could not be supported and too few positives were there for a leak rate.
         status: ``estimated``, ``unsupported``, or None where no target was asked for.
         reason: one sentence, to be printed with the status.
-        choice: the fields of ``calibration.Choice`` for a false-negative rate.
+        choice: the fields of ``false_negative_rate.Choice`` for a false-negative rate.
         leak: alpha, threshold and positives of the leak rate, asked for or fallen back on.
         positive_median: median judge score of the sample's known positives.
         gap_quantiles: of the similarity gap between the lowest positive and a candidate, 101 of them.
@@ -87,7 +87,7 @@ class CalibratedJudge:
 
     @property
     def needs_logit(self) -> bool:
-        return "logit" in self.judge.signals or self.max_sigmoid is not None
+        return LOGIT in self.judge.signals or self.max_sigmoid is not None
 
     def to_json(self) -> str:
         """Return the artefact; floats come back bit for bit."""
@@ -101,31 +101,46 @@ class CalibratedJudge:
         """Read the artefact.
 
         Raises:
-            HardnegError: it is not one, or one of another version.
+            InputError: it is not one, or one of another version.
         """
         try:
             data = json.loads(text, parse_constant=_refuse)
             if data.pop("format") != _FORMAT:
-                raise HardnegError(f"{name} is of another version of hardneg: run `hardneg calibrate` again.")
+                raise InputError(f"{name} is of another version of hardneg: run `hardneg calibrate` again.")
             data.pop("hardneg")
             judge = Judge.from_dict(data.pop("judge"))
             if not set(data) < {item.name for item in fields(cls)}:
                 raise ValueError("unknown fields")
             return _checked_types().validate_python({**data, "judge": asdict(judge)})
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise HardnegError(f"{name} is no judge.json: give the file that `hardneg calibrate` wrote.") from None
+            raise InputError(f"{name} is no judge.json: give the file that `hardneg calibrate` wrote.") from None
 
     def check(self, conditions: Mapping[str, Any], models: Mapping[str, Any], name: str) -> None:
-        """Raise HardnegError where the threshold was made for another selection, or for other models."""
-        for key, value in conditions.items():
-            if self.conditions.get(key) != value:
-                raise HardnegError(
-                    f"{name} was calibrated with {key} = {json.dumps(self.conditions.get(key))}, and this run has "
-                    f"{json.dumps(value)}: its threshold says nothing here. Use the same options, or calibrate again."
+        """Raise OptionError where the threshold was made for another selection, or for other models.
+
+        Args:
+            conditions: those of the run, ``conditions_of``.
+            models: what its models are, ``model_identity``, by source.
+            name: of the artefact, for the message.
+        """
+        for key in [*conditions, *(key for key in self.conditions if key not in conditions)]:
+            noted, here = self.conditions.get(key), conditions.get(key)
+            if noted == here:
+                continue
+            if key in conditions and key not in self.conditions:
+                raise OptionError(
+                    f"{name} does not say which {key} it was calibrated with, so it is of an earlier version of "
+                    "hardneg: run `hardneg calibrate` again.",
+                    condition=key,
                 )
+            raise OptionError(
+                f"{name} was calibrated with {key} = {json.dumps(noted)}, and this run has {json.dumps(here)}: its "
+                "threshold says nothing here. Use the same options, or calibrate again.",
+                condition=key,
+            )
         for source, model in models.items():
             if source in self.models and self.models[source] != model:
-                raise HardnegError(
+                raise OptionError(
                     f"{name} was calibrated with another model as {source}, or with other prompts or lengths "
                     f"({self.models[source].get('model')}, here {model.get('model')}): calibrate again."
                 )
@@ -163,21 +178,17 @@ def model_identity(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def conditions_of(policy: Policy, target: Target, sources: Sequence[Source], k: int) -> dict[str, Any]:
-    """Return what a threshold depends on beside the collection, in the words of the options."""
+    """Return what a threshold depends on beside the collection, in the words of the options.
+
+    What the filters add stands among them: None for a filter that the run has not.
+    """
     return {
         "judge": target.judge,
         "negatives": policy.negatives,
         "order": policy.order,
         "seed": policy.seed if policy.order == "random" else None,
-        "min_rank": policy.min_rank,
-        "max_rank": policy.max_rank,
-        "near_duplicates": policy.near_duplicates,
-        "group_column": policy.group_column,
-        "same_group": policy.same_group if policy.group_column else None,
-        "max_sigmoid": policy.max_sigmoid,
-        "min_sigmoid": policy.min_sigmoid,
-        "absolute_margin": policy.absolute_margin,
-        "relative_margin": policy.relative_margin,
+        "min_relevance": policy.min_relevance,
+        **policy.conditions(),
         "k": k,
         "retrievers": [source.name for source in sources],
     }

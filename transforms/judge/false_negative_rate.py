@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import chi2
 
-from hardneg.errors import HardnegError
+from hardneg.errors import OptionError
 from hardneg.transforms.core.arrays import BoolArray, FloatArray
 from hardneg.transforms.judge.counts import EDGES, Counts, edges
 
@@ -114,10 +114,10 @@ def extract(counts: Counts, gamma: float = DEFAULT_GAMMA) -> Estimate:
         gamma: at least 1.
 
     Raises:
-        HardnegError: gamma below 1.
+        OptionError: gamma below 1.
     """
     if not gamma >= 1:
-        raise HardnegError(f"gamma is {gamma}; it is a ratio of at least 1")
+        raise OptionError(f"gamma is {gamma}; it is a ratio of at least 1")
     mined, leaked = _below(counts.R), _below(counts.V)
     n = _total(counts.C)
     v = _raised((leaked + 1) / (n + 1), gamma)
@@ -159,10 +159,10 @@ def choose(estimate: Estimate, target: float) -> Choice:
         target: q, between 0 and 1.
 
     Raises:
-        HardnegError: target out of range.
+        OptionError: target out of range.
     """
     if not 0 < target < 1:
-        raise HardnegError(f"the target false-negative rate is {target}; it must lie between 0 and 1")
+        raise OptionError(f"the target false-negative rate is {target}; it must lie between 0 and 1")
     if not estimate.in_tail.any():
         return _unsupported(
             estimate,

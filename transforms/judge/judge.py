@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError
 from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.judge.counts import SCORE_RANGE, Scale
 
 Signals = Mapping[str, npt.ArrayLike]
@@ -84,18 +85,18 @@ class Judge:
         """Build the judge that ``to_dict`` described.
 
         Raises:
-            HardnegError: not such a description, or one of another version.
+            InputError: not such a description, or one of another version.
         """
         if data.get("version") != _VERSION:
-            raise HardnegError(
+            raise InputError(
                 f"the judge has version {data.get('version')}, this program reads {_VERSION}: calibrate again"
             )
         if data.get("scale") not in SCORE_RANGE:
-            raise HardnegError(f"the judge has scale {data.get('scale')!r}; known: {sorted(SCORE_RANGE)}")
+            raise InputError(f"the judge has scale {data.get('scale')!r}; known: {sorted(SCORE_RANGE)}")
         try:
             parts = [SignalPart(**part) for part in data["signals"]]
         except (KeyError, TypeError) as error:
-            raise HardnegError(f"the judge's description is damaged ({error}): calibrate again") from error
+            raise InputError(f"the judge's description is damaged ({error}): calibrate again") from error
         return cls(tuple(sorted(parts, key=lambda part: part.name)), data["scale"])
 
 
@@ -108,7 +109,7 @@ def fit_judge(
     signals: Signals,
     query: npt.ArrayLike,
     is_positive: npt.ArrayLike,
-    global_only: Collection[str] = ("logit",),
+    global_only: Collection[str] = (LOGIT,),
     *,
     is_candidate: Mask = None,
     in_window: Mask = None,
@@ -130,7 +131,7 @@ def fit_judge(
             and comparisons. Default: all.
 
     Raises:
-        HardnegError: no signal, one with NaN or infinite values, or no row in the window.
+        InputError: no signal, one with NaN or infinite values, or no row in the window.
         ValueError: arrays of different lengths.
     """
     columns, group = _checked(signals, query)
@@ -139,7 +140,7 @@ def fit_judge(
     positive = _mask(is_positive, rows) & window
     candidate = _mask(is_candidate, rows, default=~_mask(is_positive, rows)) & window & ~positive
     if not window.any():
-        raise HardnegError("nothing was retrieved inside the rank window: there is nothing to fit a judge on")
+        raise InputError("nothing was retrieved inside the rank window: there is nothing to fit a judge on")
     raw: list[tuple[str, float, float, float, float]] = []
     for name, values in columns.items():
         mean, deviation = _collection_constants(values[window])
@@ -169,7 +170,7 @@ def apply_judge(
             retrieved in the rank window, known positives included. Default: all.
 
     Raises:
-        HardnegError: a signal is missing, NaN or infinite.
+        InputError: a signal is missing, NaN or infinite.
         ValueError: arrays of different lengths.
     """
     return complete_scores(judge, cheap_scores(judge, signals, query, in_window=in_window), signals)
@@ -203,7 +204,7 @@ def complete_scores(judge: Judge, cheap: FloatArray, signals: Signals) -> npt.ND
         signals: per name, float (rows,); the signals that are used globally only.
 
     Raises:
-        HardnegError: such a signal is missing, NaN or infinite.
+        InputError: such a signal is missing, NaN or infinite.
         ValueError: arrays of different lengths.
     """
     parts = [part for part in judge.parts if not part.within_query]
@@ -227,7 +228,7 @@ def cross_fit(
     query_ids: Sequence[str],
     query: npt.ArrayLike,
     is_positive: npt.ArrayLike,
-    global_only: Collection[str] = ("logit",),
+    global_only: Collection[str] = (LOGIT,),
     *,
     is_candidate: Mask = None,
     in_window: Mask = None,
@@ -277,17 +278,17 @@ def _checked(
     group = np.unique(np.asarray(query), return_inverse=True)[1].astype(np.int64).ravel()
     wanted = sorted(signals if names is None else names)
     if not wanted:
-        raise HardnegError("a judge needs at least one signal")
+        raise InputError("a judge needs at least one signal")
     columns = {}
     for name in wanted:
         if name not in signals:
-            raise HardnegError(f"the judge needs the signal {name!r}; there are {sorted(signals)}")
+            raise InputError(f"the judge needs the signal {name!r}; there are {sorted(signals)}")
         values = np.asarray(signals[name], dtype=np.float64)
         if values.shape != group.shape:
             raise ValueError(f"signal {name!r} has shape {values.shape}, query has {group.shape}")
         bad = int((~np.isfinite(values)).sum())
         if bad:
-            raise HardnegError(
+            raise InputError(
                 f"signal {name!r} is missing, NaN or infinite in {bad} of {len(values)} rows: every row that "
                 "is judged needs every signal of the judge"
             )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
-from hardneg.errors import HardnegError
+from hardneg.errors import OptionError
 
 
 def leak_rate_threshold(positive_scores: npt.ArrayLike, alpha: float) -> float:
@@ -24,11 +24,11 @@ def leak_rate_threshold(positive_scores: npt.ArrayLike, alpha: float) -> float:
         alpha: the leak rate asked for, between 0 and 1; read as the decimal number that it prints as.
 
     Raises:
-        HardnegError: alpha out of range, or n < 1 / alpha - 1.
+        OptionError: alpha out of range, or n < 1 / alpha - 1.
         ValueError: a score is NaN.
     """
     if not 0 < alpha < 1:
-        raise HardnegError(f"the target leak rate is {alpha}; it must lie between 0 and 1")
+        raise OptionError(f"the target leak rate is {alpha}; it must lie between 0 and 1")
     scores = np.sort(np.asarray(positive_scores, dtype=np.float64).ravel())
     if np.isnan(scores).any():
         raise ValueError(f"{int(np.isnan(scores).sum())} of {len(scores)} positive scores are NaN")
@@ -36,7 +36,7 @@ def leak_rate_threshold(positive_scores: npt.ArrayLike, alpha: float) -> float:
     place = math.floor(share * (len(scores) + 1))
     if place < 1:
         needed = math.ceil(1 / share) - 1
-        raise HardnegError(
+        raise OptionError(
             f"a leak rate of {alpha} needs at least {needed} known positives that were retrieved; "
             f"there are {len(scores)}: give more positives or ask for a leak rate of at least "
             f"{math.ceil(1000 / (len(scores) + 1)) / 1000}"

@@ -14,10 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
-from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.core.source import LOGIT, Source, first_similarity
 from hardneg.transforms.filters.order import selection_order
 from hardneg.transforms.filters.policy import Policy
-from hardneg.transforms.filters.screen import failing
 from hardneg.transforms.judge.calibrated_judge import JudgeName
 from hardneg.transforms.judge.counts import SCORE_RANGE, Counts, count
 from hardneg.transforms.judge.judge import Judge, apply_judge, cross_fit, fit_judge, single_signal_judge
@@ -32,21 +31,21 @@ SAMPLE = pa.schema(
         ("in_window", pa.bool_()),
         ("is_positive", pa.bool_()),  # known
         ("countable", pa.bool_()),  # of those, the ones that stand for unlabelled ones
-        ("is_candidate", pa.bool_()),  # left by masks, guards and policies
+        ("is_candidate", pa.bool_()),  # left by masks and filters
     ]
 )
 
 
 def signals_of(sources: Sequence[Source]) -> list[str]:
     """Return the names of all signals of a pair."""
-    return ["logit", *(source.signal for source in sources if source.signal)]
+    return [LOGIT, *(source.signal for source in sources if source.signal)]
 
 
 def judge_signals(name: JudgeName, sources: Sequence[Source]) -> list[str]:
     """Return the signals that a judge is made of."""
     if name == "combined":
         return signals_of(sources)
-    return ["logit"] if name == "cross-encoder" else [first_similarity(sources)]
+    return [LOGIT] if name == "cross-encoder" else [first_similarity(sources)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ def score_sample(
 
     Args:
         sample: of the SAMPLE schema and one column a signal, in any order; logits may be null where neither the
-            judge nor a policy needs them.
+            judge nor a filter needs them.
         query_ids: all queries of the sample, those without rows too.
         sources: the retrievers.
         policy: what is demanded of a negative.
@@ -107,12 +106,7 @@ def score_sample(
         table[column].to_numpy().copy() for column in ("in_window", "is_positive", "countable", "is_candidate")
     )
     signals = {column: table[column].to_numpy().astype(np.float64) for column in judge_signals(name, sources)}
-    scored = table["logit"].is_valid().to_numpy()
-    logits = table["logit"].fill_null(np.nan).to_numpy().astype(np.float32)
-    if policy.needs_logit and scored.all():
-        fixed = [reason is not None for reason in failing(logits, query, np.full(len(ids), np.inf), policy)]
-        candidate &= ~np.array(fixed, dtype=np.bool_)
-        countable &= ~np.array(fixed, dtype=np.bool_)
+    logits = table[LOGIT].fill_null(np.nan).to_numpy().astype(np.float32)
     if name == "combined":
         masks = {"is_candidate": candidate, "in_window": window}
         judge = fit_judge(signals, query, countable, **masks)

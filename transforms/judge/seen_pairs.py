@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.errors import HardnegError
+from hardneg.errors import ModelError
 from hardneg.transforms.core.block import Block
 
 DIGESTS = "training_pairs.npy"
@@ -41,7 +41,7 @@ def read_digests(folder: Path) -> Digests:
     """Return the pairs that the model in a folder was trained on, sorted; none if it does not say.
 
     Raises:
-        HardnegError: the file is damaged.
+        ModelError: the file is damaged.
     """
     path = folder / DIGESTS
     if not path.is_file():
@@ -51,7 +51,7 @@ def read_digests(folder: Path) -> Digests:
     except (ValueError, OSError, EOFError):
         digests = None
     if digests is None or digests.dtype != np.uint64 or digests.ndim != 1:
-        raise HardnegError(f"{path} is damaged: get the model again, or delete that file if you know its training.")
+        raise ModelError(f"{path} is damaged: get the model again, or delete that file if you know its training.")
     return digests
 
 

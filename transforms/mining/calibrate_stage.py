@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import apache_beam as beam
 
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.transforms.core.block import Block
+from hardneg.transforms.core.counters import count
+from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.calibrate import make_judge
 from hardneg.transforms.judge.calibrated_judge import Target
@@ -18,22 +21,30 @@ from hardneg.transforms.mining.sample_block import sample_block
 from hardneg.transforms.models.loaded import use_threads
 
 
+@dataclass(eq=False)
 class ScoreSample(beam.PTransform):
     """Score the calibration sample, block by block, before anything is mined.
 
-    In: (block, Block). Side input: the digest up to which queries belong to the sample. Output tags: ``blocks``
-    (block, Block with logits), ``rows`` and ``queries`` (0, table), ``counts`` (name, number).
+    In: (block, Block). Output tags: ``blocks`` (block, Block with what is known now), ``rows`` and ``queries`` (0,
+    table), ``counts`` (name, number).
+
+    Attributes:
+        job: what decides and what computes.
+        target: what is asked of the judge.
+        cutoff: side input; the digest up to which queries belong to the sample.
     """
 
-    TAGS = ("blocks", "rows", "queries", "counts")
+    TAGS: ClassVar = ("blocks", "rows", "queries", "counts")
 
-    def __init__(self, job: Job, target: Target, cutoff: beam.pvalue.AsSingleton) -> None:
+    job: Job
+    target: Target
+    cutoff: beam.pvalue.AsSingleton
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._do = _SampleBlock(job, target)
-        self._cutoff = cutoff
 
     def expand(self, blocks: beam.PCollection) -> Any:
-        return blocks | beam.ParDo(self._do, self._cutoff).with_outputs(*self.TAGS)
+        return blocks | beam.ParDo(_SampleBlock(self.job, self.target), self.cutoff).with_outputs(*self.TAGS)
 
 
 class _SampleBlock(beam.DoFn):
@@ -50,37 +61,49 @@ class _SampleBlock(beam.DoFn):
         sampled = in_sample(block.queries, cutoff)
         block = mark_seen(block, job.training)
         done = sample_block(block, job.rules, self._target, sampled, job.texts_of(block), job.score)
+        count("sample_queries", len(done.queries))
+        count("sample_pairs_scored", done.pairs.scored)
+        count("stored_scores_used", done.pairs.stored)
         yield beam.pvalue.TaggedOutput("blocks", (number, done.block))
         yield beam.pvalue.TaggedOutput("rows", (0, done.rows))
         yield beam.pvalue.TaggedOutput("queries", (0, done.queries))
-        yield beam.pvalue.TaggedOutput("counts", ("pairs_cut", done.cut))
-        yield beam.pvalue.TaggedOutput("counts", ("pairs_missing_of_sample", done.missing))
+        yield beam.pvalue.TaggedOutput("counts", ("pairs_cut", done.pairs.cut))
+        yield beam.pvalue.TaggedOutput("counts", ("pairs_missing_of_sample", done.pairs.missing))
         yield beam.pvalue.TaggedOutput("counts", ("positives_seen_in_training", done.seen))
 
 
+@dataclass(eq=False)
 class Calibrate(beam.PTransform):
     """Make the judge: the sample's rows brought together, so that nothing depends on blocks.
 
-    In: {"rows": (0, table), "queries": (0, table), "missing": (0, number), "seen": (0, number)}. Side input: (source
-    name, the model's description as JSON). Out: the judge, as JSON.
+    In: {"rows": (0, table), "queries": (0, table), "missing": (0, number), "seen": (0, number)}. Out: the judge, as
+    JSON.
+
+    Attributes:
+        sources: the retrievers.
+        policy: what is demanded of a negative.
+        target: what is asked of the judge.
+        k: how many candidates each retriever gave.
+        models: side input; (source name, the model's description as JSON).
     """
 
-    def __init__(
-        self, sources: Sequence[Any], policy: Policy, target: Target, k: int, models: beam.pvalue.AsList
-    ) -> None:
+    sources: Sequence[Source]
+    policy: Policy
+    target: Target
+    k: int
+    models: beam.pvalue.AsList
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._args = (tuple(sources), policy, target, k)
-        self._models = models
 
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
-        return (
-            inputs | beam.CoGroupByKey() | beam.Map(_calibrate, *self._args, models=self._models).with_output_types(str)
-        )
+        made = beam.Map(_calibrate, tuple(self.sources), self.policy, self.target, self.k, models=self.models)
+        return inputs | beam.CoGroupByKey() | made.with_output_types(str)
 
 
 def _calibrate(
     element: tuple[int, dict[str, Iterable[Any]]],
-    sources: Sequence[Any],
+    sources: Sequence[Source],
     policy: Policy,
     target: Target,
     k: int,

@@ -1,23 +1,28 @@
-"""The block loop: score lazily, judge, select, and hand over what is to be written."""
+"""The block loop: screen, score lazily, judge, select."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
-from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.core.source import LOGIT, first_similarity
+from hardneg.transforms.filters.decisions import Decisions
+from hardneg.transforms.filters.filter import Candidates, Filter
+from hardneg.transforms.filters.margins import below_lowest_positive
 from hardneg.transforms.filters.order import select, selection_order, selection_score, try_lazily
 from hardneg.transforms.filters.policy import Policy, Rules
-from hardneg.transforms.filters.screen import Screened, below_lowest_positive, failing, screen
+from hardneg.transforms.filters.screen import Screened, candidates_for
+from hardneg.transforms.filters.threshold import passes
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, difficulty
 from hardneg.transforms.judge.judge import cheap_scores, complete_scores
 from hardneg.transforms.mining.pair_scores import PairScores, Score, pair_scores
+from hardneg.transforms.mining.screening import screen_rest
 
 
 @dataclass
@@ -31,8 +36,7 @@ class Judged:
         difficulty: float64; NaN but for negatives of queries with a positive.
         selected: int32; 1 to N, 0 where not mined.
         weak: bool; known positives that score like negatives.
-        missing: pairs that would have had to be scored, and could not.
-        cut: pairs that were scored now, and cut to the maximum length.
+        pairs: with how many of them were scored, cut, missing.
     """
 
     screened: Screened
@@ -41,8 +45,7 @@ class Judged:
     difficulty: npt.NDArray[np.float64]
     selected: npt.NDArray[np.int32]
     weak: BoolArray
-    missing: int
-    cut: int
+    pairs: PairScores
 
 
 def judge_block(
@@ -63,15 +66,16 @@ def judge_block(
         score: (query texts, passage strings) to (logits, cut to the maximum length).
         in_sample: bool (queries,); queries of the calibration sample, all of whose candidates are scored.
     """
-    policy = effective(rules.policy, calibrated)
-    screened = screen(block.queries, block.candidates, rules, texts_of)
+    policy = rules.policy if calibrated.max_sigmoid is None else rules.policy.at_most(calibrated.max_sigmoid)
+    screened = screen_rest(block, rules, texts_of)
     pairs = pair_scores(block, texts_of, score)
-    judging = _Judging(screened, pairs, rules.sources, policy, calibrated)
+    seen = candidates_for(screened, block.queries, block.candidates, rules, texts_of)
+    judging = _Judging(screened, pairs, seen, calibrated, policy)
     sampled = np.zeros(len(block.queries), dtype=np.bool_) if in_sample is None else in_sample
     judging.score_first(sampled)
     ids = block.queries["query_id"].combine_chunks().take(block.candidates["query"].combine_chunks())
     by = selection_score(block.candidates, ids, policy.order, rules.sources, policy.seed, judging.scores)
-    ordered = selection_order(screened.query, screened.open & screened.in_window, by)
+    ordered = selection_order(screened.query, screened.eligible, by)
     if policy.score_all or not judging.costs:
         judging.try_rows(ordered)
     else:
@@ -85,115 +89,111 @@ def judge_block(
         difficulty=judging.difficulty(),
         selected=select(screened.query, ordered, judging.passing, policy.negatives),
         weak=judging.weak_positives(),
-        missing=pairs.missing,
-        cut=pairs.cut,
+        pairs=pairs,
     )
-
-
-def effective(policy: Policy, calibrated: CalibratedJudge) -> Policy:
-    """Return the policy with the sigmoid threshold that calibration fell back on, if it did."""
-    if calibrated.max_sigmoid is None:
-        return policy
-    own = 1.0 if policy.max_sigmoid is None else policy.max_sigmoid
-    return replace(policy, max_sigmoid=min(own, calibrated.max_sigmoid))
 
 
 class _Judging:
     """Scores and verdicts of one block's candidates, as they come to be known."""
 
     def __init__(
-        self,
-        screened: Screened,
-        pairs: PairScores,
-        sources: Sequence[Source],
-        policy: Policy,
-        calibrated: CalibratedJudge,
+        self, screened: Screened, pairs: PairScores, seen: Candidates, calibrated: CalibratedJudge, policy: Policy
     ) -> None:
-        self._standing, self._pairs, self._policy, self._calibrated = screened, pairs, policy, calibrated
-        self._judge = calibrated.judge
-        self._similarity = pairs.candidates[first_similarity(sources)].to_numpy().astype(np.float64)
-        self._signals = {name: pairs.candidates[name].to_numpy() for name in self._judge.signals if name != "logit"}
-        self._cheap = cheap_scores(self._judge, self._signals, screened.query, in_window=screened.in_window)
+        self._screened, self._pairs, self._seen = screened, pairs, seen
+        self._calibrated, self._policy = calibrated, policy
+        judge, table = calibrated.judge, pairs.candidates
+        self._similarity = table[first_similarity(seen.sources)].to_numpy().astype(np.float64)
+        self._signals = {name: table[name].to_numpy() for name in judge.signals if name != LOGIT}
+        self._cheap = cheap_scores(judge, self._signals, screened.query, in_window=screened.in_window)
         rows = len(screened.query)
         self.costs = calibrated.needs_logit or policy.needs_logit  # whether trying a candidate takes the cross-encoder
         self.scores = np.full(rows, np.nan, dtype=np.float32)
         self.passing = np.zeros(rows, dtype=np.bool_)
         self._tried = np.zeros(rows, dtype=np.bool_)
-        self._reasons = np.full(rows, None, dtype=object)
-        self._limits = np.full(0, np.inf)
+        self._failed = Decisions.nothing(rows)  # its reasons alone
 
     def score_first(self, sampled: BoolArray) -> None:
         """Score what must be known before candidates are tried: positives, the sample, all for the judge's order."""
-        screened = self._standing
+        screened = self._screened
         rows = screened.positive | sampled[screened.query] & screened.in_window
         if self._policy.score_all:
             rows |= screened.retrieved
         if self._policy.order == "judge":
-            rows |= screened.open & screened.in_window
+            rows |= screened.eligible
         self._score(np.flatnonzero(rows))
-        self._limits = below_lowest_positive(self._pairs.logits, screened, absolute=self._policy.absolute_margin or 0.0)
 
     def _score(self, rows: IntArray) -> None:
+        judge = self._calibrated.judge
         if self.costs:
             self._pairs.ask(rows)
-        if "logit" in self._judge.signals:
-            rows = rows[~np.isnan(self._pairs.logits[rows])]
-        signals = {name: values[rows] for name, values in {**self._signals, "logit": self._pairs.logits}.items()}
-        self.scores[rows] = complete_scores(self._judge, self._cheap[rows], signals)
+        logits = self._pairs.logits
+        if LOGIT in judge.signals:
+            rows = rows[~np.isnan(logits[rows])]
+        signals = {name: values[rows] for name, values in {**self._signals, LOGIT: logits}.items()}
+        self.scores[rows] = complete_scores(judge, self._cheap[rows], signals)
 
     def try_rows(self, rows: IntArray) -> BoolArray:
         """Score some candidates and return which may be negatives."""
         self._score(rows)
-        reasons = self._failing(rows, self._policy, self._limits)
+        failed = self._failing(rows, self._policy.thresholds)
         unknown = np.isnan(self._pairs.logits[rows]) if self.costs else np.zeros(len(rows), dtype=np.bool_)
         self._tried[rows] = ~unknown
-        self._reasons[rows] = reasons
-        self.passing[rows] = [reason is None for reason in reasons]
+        self._failed.put(rows, failed)
+        self.passing[rows] = failed.open
         # What is missing is taken to pass, so that no more is counted as missing than surely is.
         return self.passing[rows] | unknown
 
-    def _failing(self, rows: IntArray, policy: Policy, limits: FloatArray) -> npt.NDArray[np.object_]:
-        reasons = np.full(len(rows), None, dtype=object)
-        if policy.needs_logit:
-            reasons[:] = failing(self._pairs.logits[rows], self._standing.query[rows], limits, policy)
+    def _failing(self, rows: IntArray, thresholds: Sequence[Filter]) -> Decisions:
+        """Return why some rows are no negatives, by their scores; what may be one is open."""
+        failed = Decisions.nothing(len(rows))
         if self._calibrated.threshold is not None:
-            above = ~(self.scores[rows].astype(np.float64) < self._calibrated.threshold)
-            reasons[above] = Reason.ABOVE_THRESHOLD
-        return reasons
+            above = ~passes(self.scores[rows], self._calibrated.threshold)
+            failed.decide(above, Verdict.DROPPED, Reason.ABOVE_THRESHOLD)
+        if thresholds:
+            self._seen.logits = self._pairs.logits
+            self._seen.asked = np.zeros(len(self.scores), dtype=np.bool_)
+            self._seen.asked[rows] = True
+        for each in thresholds:
+            failed.decide(failed.open & each.applies(self._seen)[rows], Verdict.DROPPED, each.reason)
+        return failed
 
     def decide(self, ordered: IntArray) -> None:
         """Give every open candidate its verdict."""
-        screened = self._standing
-        open_, tried = np.zeros(len(self._tried), dtype=np.bool_), self._tried
+        decisions = self._screened.decisions
+        open_ = np.zeros(len(self._tried), dtype=np.bool_)
         open_[ordered] = True
-        screened.verdicts[open_ & ~tried] = Verdict.UNSCORED
-        screened.verdicts[open_ & tried & self.passing] = Verdict.NEGATIVE
-        failed = open_ & tried & ~self.passing
-        suspected = failed & self._like_positives()
-        screened.verdicts[failed] = Verdict.DROPPED
-        screened.verdicts[suspected] = Verdict.SUSPECTED_POSITIVE
-        screened.reasons[failed] = self._reasons[failed]
+        decisions.decide(open_ & ~self._tried, Verdict.UNSCORED)
+        decisions.decide(open_ & self._tried & self.passing, Verdict.NEGATIVE)
+        failed = np.flatnonzero(open_ & self._tried & ~self.passing)
+        decisions.put(failed, self._failed.taken(failed))
+        suspected = failed[self._like_positives()[failed]]
+        decisions.change(suspected, Verdict.SUSPECTED_POSITIVE)
 
     def _like_positives(self) -> BoolArray:
         """Return which rows score at least like the lowest positive of their query, or the median of all positives."""
-        limit = below_lowest_positive(self.scores, self._standing)
+        screened = self._screened
+        limit = below_lowest_positive(self.scores, screened.query, screened.positive)
         if self._calibrated.positive_median is not None:
             limit = np.minimum(limit, self._calibrated.positive_median)
-        return self.scores.astype(np.float64) >= limit[self._standing.query]  # NaN is not
+        return ~np.isnan(self.scores) & ~passes(self.scores, limit[screened.query])
 
     def difficulty(self) -> FloatArray:
         """Return how hard each negative is, by how near its query's lowest positive it lies."""
-        screened = self._standing
-        gaps = below_lowest_positive(self._similarity, screened)[screened.query] - self._similarity
-        negative = np.array([verdict == Verdict.NEGATIVE for verdict in screened.verdicts], dtype=np.bool_)
+        screened = self._screened
+        lowest = below_lowest_positive(self._similarity, screened.query, screened.positive)
+        gaps = lowest[screened.query] - self._similarity
+        negative = screened.decisions.are(Verdict.NEGATIVE)
         return np.where(negative, difficulty(gaps, self._calibrated.gap_quantiles), np.nan)
 
     def weak_positives(self) -> BoolArray:
-        """Return which known positives would pass for negatives; margins to positives have no say in it."""
-        policy = replace(self._policy, absolute_margin=None, min_sigmoid=None)
-        weak = self._standing.positive & ~np.isnan(self.scores)
-        if self._calibrated.threshold is None and not policy.needs_logit:
+        """Return which known positives would pass for negatives.
+
+        Margins to positives have no say in it, nor what only takes out easy negatives.
+        """
+        deciding = [each for each in self._policy.thresholds if each.instead_of_target and not each.of_labels]
+        weak = self._screened.positive & ~np.isnan(self.scores)
+        if self._calibrated.threshold is None and not deciding:
             return np.zeros(len(weak), dtype=np.bool_)
         rows = np.flatnonzero(weak)
-        weak[rows] = [reason is None for reason in self._failing(rows, policy, self._limits)]
+        weak[rows] = self._failing(rows, deciding).open
         return weak

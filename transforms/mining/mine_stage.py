@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import apache_beam as beam
 
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.transforms.core.block import Block
+from hardneg.transforms.core.counters import count
 from hardneg.transforms.core.partition import split_by
 from hardneg.transforms.core.progress import record
 from hardneg.transforms.corpus.texts import needed_rows
@@ -21,24 +23,34 @@ from hardneg.transforms.mining.rows import (
 from hardneg.transforms.models.loaded import use_threads
 
 
+@dataclass(eq=False)
 class MineBlocks(beam.PTransform):
     """Judge and select, block by block; hand rows to the output's shards.
 
     A plain DoFn instead of RunInference: how many pairs are scored depends on earlier scores of the block, and
-    RunInference cuts its batches by timing. In: (block, Block). Side inputs: the judge (JSON) and the digest up to
-    which queries belong to the calibration sample. Output tags: ``candidates``, ``triplets``, ``suspect_pairs``,
-    ``queries`` (shard, table), ``referred`` (segment, table of rows), ``counts`` (name, number).
+    RunInference cuts its batches by timing. In: (block, Block). Output tags: ``candidates``, ``triplets``,
+    ``suspect_pairs``, ``queries`` (shard, table), ``referred`` (segment, table of rows), ``counts`` (name, number).
+
+    Attributes:
+        job: what decides and what computes.
+        shards: of the output.
+        judge: side input; the judge, as JSON.
+        cutoff: side input; the digest up to which queries belong to the calibration sample.
     """
 
-    TAGS = ("candidates", "triplets", "suspect_pairs", "queries", "referred", "counts")
+    TAGS: ClassVar = ("candidates", "triplets", "suspect_pairs", "queries", "referred", "counts")
 
-    def __init__(self, job: Job, shards: int, judge: beam.pvalue.AsSingleton, cutoff: beam.pvalue.AsSingleton) -> None:
+    job: Job
+    shards: int
+    judge: beam.pvalue.AsSingleton
+    cutoff: beam.pvalue.AsSingleton
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._do = _MineBlock(job, shards)
-        self._sides = (judge, cutoff)
 
     def expand(self, blocks: beam.PCollection) -> Any:
-        return blocks | beam.ParDo(self._do, *self._sides).with_outputs(*self.TAGS)
+        mined = beam.ParDo(_MineBlock(self.job, self.shards), self.judge, self.cutoff)
+        return blocks | mined.with_outputs(*self.TAGS)
 
 
 class _MineBlock(beam.DoFn):
@@ -61,6 +73,9 @@ class _MineBlock(beam.DoFn):
             in_sample(block.queries, cutoff),
         )
         record(job.work, "mine", done=len(block.queries))
+        for name, number in mined.counts.items():
+            count(name, number)
+        count("stored_scores_used", mined.stored)
         for segment, rows in needed_rows(mined.candidates):
             yield beam.pvalue.TaggedOutput("referred", (segment, rows))
         tables = {

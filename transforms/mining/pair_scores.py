@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms.core.arrays import IntArray
+from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.source import LOGIT
 
+# (query texts, passage strings) to (logits, float32; whether each pair was cut to the maximum length, bool).
 Score = Callable[[Sequence[str], Sequence[str]], tuple[np.ndarray, np.ndarray]]
 
 
@@ -19,12 +21,20 @@ Score = Callable[[Sequence[str], Sequence[str]], tuple[np.ndarray, np.ndarray]]
 class PairScores:
     """The cross-encoder's logits of a block's pairs, computed when first asked for.
 
+    What was scored before counts from when it is asked for, so that a run from stored scores gives what a run from
+    nothing gives.
+
     Attributes:
         candidates: the block's; a column ``logit`` has what was scored before (null elsewhere).
         query_texts: object (queries,).
         texts_of: passage strings by (segment, row).
-        score: (query texts, passage strings) to (logits, cut to the maximum length); None: nothing can be scored,
-            and what would have to be is counted as missing.
+        score: computes logits; None: nothing can be scored, and what would have to be is counted as missing.
+        known: float32 (n,); every logit at hand, NaN elsewhere.
+        asked: bool (n,); the rows that were asked for.
+        missing: pairs that were asked for and could not be scored.
+        stored: pairs that were asked for and known.
+        scored: pairs that were scored now.
+        cut: pairs that were scored now, and cut to the maximum length.
     """
 
     candidates: pa.Table
@@ -32,28 +42,40 @@ class PairScores:
     texts_of: TextsOf
     score: Score | None
     known: npt.NDArray[np.float32] = field(init=False)
-    logits: npt.NDArray[np.float32] = field(init=False)
+    asked: BoolArray = field(init=False)
     missing: int = 0
+    stored: int = 0
+    scored: int = 0
     cut: int = 0
 
     def __post_init__(self) -> None:
-        self.known = np.full(len(self.candidates), np.nan, dtype=np.float32)
-        if "logit" in self.candidates.column_names:
-            self.known = self.candidates["logit"].fill_null(np.nan).to_numpy().astype(np.float32)
-        self.logits = np.full(len(self.candidates), np.nan, dtype=np.float32)
+        size = len(self.candidates)
+        self.known = np.full(size, np.nan, dtype=np.float32)
+        if LOGIT in self.candidates.column_names:
+            self.known = self.candidates[LOGIT].fill_null(np.nan).to_numpy().astype(np.float32)
+        self.asked = np.zeros(size, dtype=np.bool_)
+
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """The logits that were asked for: float32 (n,), NaN elsewhere."""
+        return np.where(self.asked, self.known, np.float32(np.nan))
 
     def ask(self, rows: IntArray) -> None:
-        """Fill in the logits of some rows."""
-        rows = rows[np.isnan(self.logits[rows])]
+        """Make the logits of some rows known, as far as anything can score them."""
+        rows = rows[~self.asked[rows] | np.isnan(self.known[rows])]
         new = rows[np.isnan(self.known[rows])]
-        if len(new) and self.score is None:
+        self.stored += len(rows) - len(new)
+        self.asked[rows] = True
+        if not len(new):
+            return
+        if self.score is None:
             self.missing += len(new)
-        elif len(new) and self.score is not None:
-            query, segments, places = (self.candidates[name].to_numpy()[new] for name in ("query", "segment", "row"))
-            texts = self.texts_of(segments, places)
-            self.known[new], cut_pairs = self.score(self.query_texts[query].tolist(), texts)
-            self.cut += int(cut_pairs.sum())
-        self.logits[rows] = self.known[rows]
+            return
+        query, segments, places = (self.candidates[name].to_numpy()[new] for name in ("query", "segment", "row"))
+        texts = self.texts_of(segments, places)
+        self.known[new], cut_pairs = self.score(self.query_texts[query].tolist(), texts)
+        self.scored += len(new)
+        self.cut += int(cut_pairs.sum())
 
 
 def pair_scores(block: Block, texts_of: TextsOf, score: Score | None) -> PairScores:

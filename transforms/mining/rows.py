@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
-from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.core.source import LOGIT, Source, first_similarity
 from hardneg.transforms.filters.policy import Rules
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
@@ -24,12 +24,13 @@ from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
 
 @dataclass
 class Mined:
-    """The rows that a block gives to the output's tables, and what was counted."""
+    """The rows that a block gives to the output's tables, what was counted, and how many known logits were used."""
 
     candidates: pa.Table
     triplets: pa.Table
     suspect_pairs: pa.Table
     counts: dict[str, int]
+    stored: int
 
 
 def mine_block(
@@ -46,16 +47,16 @@ def mine_block(
     """
     policy, sources = rules.policy, rules.sources
     judged = judge_block(block, rules, calibrated, texts_of, score, in_sample)
-    screened = judged.screened
+    screened, decisions = judged.screened, judged.screened.decisions
     if policy.drop_weak_positives:
-        screened.reasons[judged.weak] = Reason.WEAK_POSITIVE
+        decisions.explain(judged.weak, Reason.WEAK_POSITIVE)
     # So that candidates/ alone says which positives are in triplets.
-    screened.reasons[screened.positive & screened.held_out] = Reason.HELD_OUT
+    decisions.explain(screened.positive & screened.held_out, Reason.HELD_OUT)
     positives = screened.positive & ~screened.held_out
     if policy.drop_weak_positives:
         positives &= ~judged.weak
     if policy.relabel_suspected:
-        positives |= _is(screened.verdicts, Verdict.SUSPECTED_POSITIVE)
+        positives |= decisions.are(Verdict.SUSPECTED_POSITIVE)
     # What was only looked up, for its text, is no candidate.
     kept = screened.retrieved | screened.positive
     candidates = _with_verdicts(block, sources, judged, policy.pass_through)
@@ -65,19 +66,12 @@ def mine_block(
         triplets=triplets,
         suspect_pairs=_suspect_pairs(block, sources, judged, texts_of),
         counts=_counts(len(block.queries), judged, kept, policy.negatives) | {"triplets": len(triplets)},
+        stored=judged.pairs.stored,
     )
-
-
-def _is(verdicts: npt.NDArray[np.object_], verdict: Verdict) -> BoolArray:
-    return np.array([each == verdict for each in verdicts], dtype=np.bool_)
 
 
 def _floats(values: npt.NDArray[Any]) -> pa.Array:
     return pa.array(values, pa.float32(), mask=np.isnan(values))
-
-
-def _strings(values: npt.NDArray[np.object_]) -> pa.Array:
-    return pa.array([value and str(value) for value in values], pa.string())
 
 
 def _with_verdicts(block: Block, sources: Sequence[Source], judged: Judged, pass_through: Sequence[str]) -> pa.Table:
@@ -88,6 +82,7 @@ def _with_verdicts(block: Block, sources: Sequence[Source], judged: Judged, pass
     names = [source.name for source in sources]
     found = np.stack([rank.is_valid().to_numpy(zero_copy_only=False) for rank in ranks], axis=1)
     lists = [[name for name, here in zip(names, row, strict=True) if here] for row in found.tolist()]
+    verdicts, reasons = screened.decisions.columns()
     columns: dict[str, Any] = {
         "query_id": block.queries["query_id"].combine_chunks().take(query),
         "passage_id": candidates["passage_id"],
@@ -99,10 +94,10 @@ def _with_verdicts(block: Block, sources: Sequence[Source], judged: Judged, pass
         "fused_rank": candidates["fused_rank"],
         "grade": _floats(screened.grades),
         SEEN: pa.array(marked_seen(candidates), mask=~screened.positive),
-        "logit": _floats(judged.logits),
+        LOGIT: _floats(judged.logits),
         "judge_score": _floats(judged.scores),
-        "verdict": _strings(screened.verdicts),
-        "reason": _strings(screened.reasons),
+        "verdict": verdicts,
+        "reason": reasons,
         "selected": pa.array(judged.selected, pa.int32(), mask=judged.selected == 0),
         "difficulty": _floats(judged.difficulty),
         **{name: candidates[name] for name in pass_through},
@@ -151,7 +146,9 @@ def _triplets(block: Block, positives: IntArray, selected: npt.NDArray[np.int32]
 
 def _suspect_pairs(block: Block, sources: Sequence[Source], judged: Judged, texts_of: TextsOf) -> pa.Table:
     """Return the pairs that a person should look at: likely unlabelled positives, and doubtful labelled ones."""
-    suspected = _is(judged.screened.verdicts, Verdict.SUSPECTED_POSITIVE)
+    decisions = judged.screened.decisions
+    suspected = decisions.are(Verdict.SUSPECTED_POSITIVE)
+    _, reasons = decisions.columns()
     rows = np.flatnonzero(suspected | judged.weak)
     place, query = pa.array(rows), pa.array(judged.screened.query[rows])
     candidates, queries = block.candidates, block.queries
@@ -163,9 +160,9 @@ def _suspect_pairs(block: Block, sources: Sequence[Source], judged: Judged, text
             "query_id": queries["query_id"].combine_chunks().take(query),
             "passage_id": candidates["passage_id"].combine_chunks().take(place),
             "kind": pa.array(kinds.tolist(), pa.string()),
-            "reason": _strings(judged.screened.reasons[rows]),
+            "reason": reasons.take(place),
             "judge_score": _floats(judged.scores[rows]),
-            "logit": _floats(judged.logits[rows]),
+            LOGIT: _floats(judged.logits[rows]),
             similarity: candidates[similarity].combine_chunks().take(place),
             "query": queries["text"].combine_chunks().take(query),
             "passage": pa.array(texts, pa.string()),
@@ -175,13 +172,13 @@ def _suspect_pairs(block: Block, sources: Sequence[Source], judged: Judged, text
 
 
 def _counts(queries: int, judged: Judged, kept: BoolArray, negatives: int) -> dict[str, int]:
-    screened = judged.screened
+    screened, decisions = judged.screened, judged.screened.decisions
     counts = {
         "queries": queries,
         "pairs_retrieved": int(screened.retrieved.sum()),
         "pairs_scored": int((~np.isnan(judged.logits)).sum()),
-        "pairs_cut": judged.cut,
-        "pairs_missing": judged.missing,
+        "pairs_cut": judged.pairs.cut,
+        "pairs_missing": judged.pairs.missing,
         "positives": int(screened.positive.sum()),
         "positives_retrieved": int((screened.positive & screened.retrieved).sum()),
         "positives_held_out": int((screened.positive & screened.held_out).sum()),
@@ -189,21 +186,24 @@ def _counts(queries: int, judged: Judged, kept: BoolArray, negatives: int) -> di
         "mined": int((judged.selected > 0).sum()),
     }
     for verdict in Verdict:
-        counts[f"verdict_{verdict}"] = int((screened.verdicts[kept] == verdict).sum())
-    for reason in {reason for reason in screened.reasons[kept] if reason}:
-        counts[f"reason_{reason}"] = int((screened.reasons[kept] == reason).sum())
+        counts[f"verdict_{verdict}"] = int((decisions.are(verdict) & kept).sum())
+    for reason in decisions.words:
+        if number := int((decisions.because(reason) & kept).sum()):
+            counts[f"reason_{reason}"] = number
     _count_short_queries(counts, queries, judged, kept, negatives)
     return counts
 
 
 def _count_short_queries(counts: dict[str, int], queries: int, judged: Judged, kept: BoolArray, negatives: int) -> None:
     """Count queries with too few negatives, by what became of most of their candidates."""
-    query, verdicts = judged.screened.query[kept], judged.screened.verdicts[kept]
+    query, decisions = judged.screened.query, judged.screened.decisions
+    of_query = [
+        np.bincount(query[decisions.are(verdict) & kept], minlength=queries)
+        for verdict in (Verdict.SUSPECTED_POSITIVE, Verdict.DROPPED)
+    ]
     have = np.bincount(judged.screened.query[judged.selected > 0], minlength=queries)
     for number in np.flatnonzero(have < negatives):
-        rows = verdicts[query == number]
-        suspected = int((rows == Verdict.SUSPECTED_POSITIVE).sum())
-        dropped = int((rows == Verdict.DROPPED).sum())
+        suspected, dropped = (int(counted[number]) for counted in of_query)
         if not suspected and not dropped:
             reason = "few_candidates"
         else:

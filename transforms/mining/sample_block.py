@@ -5,28 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms.core.arrays import BoolArray
+from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.filters.order import selection_score
 from hardneg.transforms.filters.policy import Rules
-from hardneg.transforms.filters.screen import Screened, screen
+from hardneg.transforms.filters.screen import Screened, candidates_for, screen
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.judge.seen_pairs import marked_seen
 from hardneg.transforms.mining.pair_scores import PairScores, Score, pair_scores
+from hardneg.transforms.mining.screening import keep_screened
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A block whose sample was scored: the block, the sample's rows, and how many pairs were cut, missing, seen."""
+    """A block whose sample was scored.
+
+    Attributes:
+        block: with what is known now, so that mining finds out nothing again.
+        rows: of the sample.
+        queries: ids of its queries.
+        pairs: its pairs, with how many of them were scored, cut, missing.
+        seen: known positives that do not count, as the judge learned from them.
+    """
 
     block: Block
     rows: pa.Table
     queries: pa.Table
-    cut: int
-    missing: int
+    pairs: PairScores
     seen: int
 
 
@@ -44,49 +54,65 @@ def sample_block(
         score: as in ``PairScores``.
 
     Returns:
-        the block, its candidates with the column ``logit``, and rows of the SAMPLE schema with all signals.
+        the block, its candidates with the column ``logit`` and with what screening gave for the sample, and rows of
+        the SAMPLE schema with all signals.
     """
     policy = rules.policy
-    screened = screen(block.queries, block.candidates, rules, texts_of)
-    pairs = pair_scores(block, texts_of, score)
-    mine = sampled[screened.query]
-    rows = np.flatnonzero(mine & (screened.in_window | screened.positive))
-    if target.needs_sample and (target.judge != "bi-encoder" or policy.needs_logit):
-        pairs.ask(rows)
-    elif target.judge != "bi-encoder" or policy.needs_logit:
-        pairs.ask(np.flatnonzero(mine & screened.positive))
-    known = pa.array(pairs.known, pa.float32(), mask=np.isnan(pairs.known))
-    candidates = block.candidates
+    mine = np.flatnonzero(sampled[block.candidates["query"].to_numpy()])
+    part = replace(block, candidates=block.candidates.take(pa.array(mine)).combine_chunks())
+    screened = screen(part.queries, part.candidates, rules, texts_of)
+    pairs = pair_scores(part, texts_of, score)
+    rows = np.flatnonzero(screened.in_window | screened.positive)
+    if target.judge != "bi-encoder" or policy.needs_logit:
+        pairs.ask(rows if target.needs_sample else np.flatnonzero(screened.positive))
+    candidates = keep_screened(_with_logits(block.candidates, pairs.known, mine), screened, mine)
     # What the judge learned from says nothing about how it scores what it did not.
-    seen = marked_seen(candidates) & screened.countable
+    seen = marked_seen(part.candidates) & screened.countable
     screened.countable &= ~seen
-    if "logit" in candidates.column_names:
-        candidates = candidates.drop_columns(["logit"])
     return Sampled(
-        block=replace(block, candidates=candidates.append_column("logit", known)),
-        rows=_sample_rows(block, rules, screened, pairs).take(pa.array(rows)),
+        block=replace(block, candidates=candidates),
+        rows=_sample_rows(part, rules, target, screened, pairs, texts_of).take(pa.array(rows)),
         queries=block.queries.select(["query_id"]).filter(pa.array(sampled)),
-        cut=pairs.cut,
-        missing=pairs.missing,
+        pairs=pairs,
         seen=int(seen[rows].sum()),
     )
 
 
-def _sample_rows(block: Block, rules: Rules, screened: Screened, pairs: PairScores) -> pa.Table:
+def _with_logits(candidates: pa.Table, known: npt.NDArray[np.float32], rows: IntArray) -> pa.Table:
+    """Return candidates whose column ``logit`` has, in some rows, what is known now."""
+    logits = np.full(len(candidates), np.nan, dtype=np.float32)
+    if LOGIT in candidates.column_names:
+        logits = candidates[LOGIT].fill_null(np.nan).to_numpy().astype(np.float32)
+        candidates = candidates.drop_columns([LOGIT])
+    logits[rows] = known
+    return candidates.append_column(LOGIT, pa.array(logits, pa.float32(), mask=np.isnan(logits)))
+
+
+def _sample_rows(
+    block: Block, rules: Rules, target: Target, screened: Screened, pairs: PairScores, texts_of: TextsOf
+) -> pa.Table:
     candidates, policy = block.candidates, rules.policy
     ids = block.queries["query_id"].combine_chunks().take(pa.array(screened.query))
     order = np.zeros(len(ids))
     if policy.order != "judge":
         order = selection_score(candidates, ids, policy.order, rules.sources, policy.seed)
+    logits = pairs.logits
+    left = np.ones(len(ids), dtype=np.bool_)
+    if target.needs_sample:
+        seen = candidates_for(screened, block.queries, candidates, rules, texts_of)
+        seen.asked, seen.logits = ~np.isnan(logits), logits
+        for each in policy.thresholds:
+            if not each.of_labels:
+                left &= ~(each.applies(seen) & seen.asked)
     columns = {
         "query_id": ids,
         "passage_id": candidates["passage_id"],
         "order": order,
         "in_window": screened.in_window,
         "is_positive": screened.positive,
-        "countable": screened.countable,
-        "is_candidate": screened.open & screened.in_window,
-        "logit": pa.array(pairs.logits, pa.float32(), mask=np.isnan(pairs.logits)),
-        **{name: candidates[name] for name in signals_of(rules.sources) if name != "logit"},
+        "countable": screened.countable & left,
+        "is_candidate": screened.eligible & left,
+        LOGIT: pa.array(logits, pa.float32(), mask=np.isnan(logits)),
+        **{name: candidates[name] for name in signals_of(rules.sources) if name != LOGIT},
     }
     return pa.table(columns).combine_chunks()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hardneg.errors import HardnegError
+from hardneg.errors import ModelError
+from hardneg.transforms.core.counters import count
 from hardneg.transforms.core.progress import record, timed
 from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
 from hardneg.transforms.models.cross_encoder import Part
@@ -41,7 +42,7 @@ class StoredLogits:
             record(self._work, STAGE, expected=len(queries))
             model = cross_encoder(self._spec)
             if self._fingerprint not in (None, model.fingerprint):
-                raise HardnegError(
+                raise ModelError(
                     f"cross-encoder {self._spec.model}: it, its libraries or this machine's kind differ from what "
                     "scored the stored run, so their scores would not compare; mine from the inputs instead."
                 )
@@ -58,7 +59,7 @@ class StoredLogits:
         self, model: Reranker, store: LogitStore, keys: np.ndarray, queries: list[str], passages: list[str]
     ) -> None:
         finished: list[Part] = []
-        stored = time.monotonic()
+        started = stored = time.monotonic()
         try:
             for rows, logits, cut in model.parts(queries, passages):
                 record(self._work, STAGE, done=len(rows))
@@ -68,6 +69,7 @@ class StoredLogits:
                     stored = time.monotonic()
         finally:
             _store(store, finished)
+            count("model_milliseconds_cross_encoder", round(1000 * (time.monotonic() - started)))
 
 
 def logit_store(work: str, fingerprint: str) -> LogitStore:

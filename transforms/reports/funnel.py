@@ -6,26 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.filters.registry import meanings
+from hardneg.transforms.filters.verdicts import Verdict
 
 # What a pair is counted by: its verdict and its reason.
 Kind = tuple[str, str | None]
 
-_MASKS = {
-    Reason.POSITIVE_OF_EQUAL_QUERY,
-    Reason.PARTIALLY_RELEVANT,
-    Reason.NEGATIVE_GRADE,
-    Reason.EQUAL_TO_POSITIVE,
-    Reason.EQUAL_TO_QUERY,
-    Reason.DUPLICATE,
-}
-_GUARDS = {
-    Reason.HELD_OUT,
-    Reason.OUTSIDE_RANKS,
-    Reason.SAME_GROUP,
-    Reason.NEAR_DUPLICATE,
-    Reason.RELATIVE_MARGIN,
-}
 # Each step's name, and what becomes of what it takes out.
 _STAGES = {
     "not known relevant": "known relevant",
@@ -34,6 +20,7 @@ _STAGES = {
     "judged": "never judged",
     "passed": "failed a threshold",
 }
+_STAGE_OF = {"mask": "past the masks", "guard": "past the guards"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +73,5 @@ def _taken_out_by(kind: Kind) -> str | None:
         return "not known relevant"
     if verdict == Verdict.UNSCORED:
         return "judged"
-    if reason in _MASKS:
-        return "past the masks"
-    return "past the guards" if reason in _GUARDS else "passed"
+    known = meanings().get(reason or "")
+    return _STAGE_OF.get(known.kind, "passed") if known else "passed"

@@ -17,7 +17,6 @@ from hardneg.transforms.core.arrays import BoolArray, FloatArray, sigmoid
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order
 from hardneg.transforms.filters.policy import Policy
-from hardneg.transforms.filters.screen import failing
 from hardneg.transforms.judge.calibrate import calibrate, estimated_gamma
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
 from hardneg.transforms.judge.counts import count, edges
@@ -139,14 +138,6 @@ class View:
     gamma: float | None
 
 
-def without_thresholds(policy: Policy) -> Policy:
-    """Return a run's policy without the thresholds that a target, or another threshold, stands instead of.
-
-    So does ``mine --from``: window, guards, order and --min-sigmoid stay.
-    """
-    return replace(policy, max_sigmoid=None, absolute_margin=None, relative_margin=None)
-
-
 def outcomes(
     sample: Sample, sources: Sequence[Source], policy: Policy, denoising: CalibratedJudge, asked: Asked
 ) -> list[Outcome]:
@@ -155,7 +146,7 @@ def outcomes(
     Args:
         sample: the run's, completely scored or not.
         sources: the retrievers.
-        policy: the run's, ``without_thresholds``, as the sample was taken with.
+        policy: the run's, ``Policy.without_thresholds``, as the sample was taken with.
         denoising: the run's judge: thresholds for targets are of the judge of its name, fitted on the sample, as
             ``mine --from`` would; where the sample is not completely scored, of this judge itself.
         asked: what to try.
@@ -215,8 +206,6 @@ def score_known(sample: Sample, sources: Sequence[Source], policy: Policy, judge
     scores = np.full(len(table), np.nan, dtype=np.float32)
     every = {**signals, "logit": logits}
     scores[known] = complete_scores(judge, cheap[known], {name: every[name][known] for name in judge.signals})
-    if policy.needs_logit:
-        known &= [reason is None for reason in failing(logits, query, np.full(len(ids), np.inf), policy)]
     order = scores.astype(np.float64) if policy.order == "judge" else table["order"].to_numpy()
     similarity = table[first_similarity(sources)].to_numpy().astype(np.float64)
     return SampleScores(
