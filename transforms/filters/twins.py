@@ -1,0 +1,73 @@
+"""The masks that compare bare texts: a passage that is a positive, or the query, in other wrapping."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from hardneg.transforms.core.arrays import BoolArray, IntArray
+from hardneg.transforms.filters.bare_texts import SHORT, Units, bare_units, is_query, repeats, same_document
+from hardneg.transforms.filters.filter import Candidates
+
+_SHORT_TEXT = 20 * SHORT  # characters; a longer text has more units than ``SHORT``
+
+
+class _Texts:
+    """The bare units of texts, each text taken apart once, and only if it must be."""
+
+    def __init__(self) -> None:
+        self._units: dict[str, Units] = {}
+        self._longest: dict[str, str] = {}
+
+    def units(self, text: str) -> Units:
+        if text not in self._units:
+            self._units[text] = bare_units(text)
+        return self._units[text]
+
+    def may_hold(self, text: str, part: str) -> bool:
+        """Return whether a text may have the units of another in it; most have not, and that is seen quickly."""
+        if part not in self._longest:
+            words = [unit for unit in self.units(part) if unit.isascii() and unit in part.lower()]
+            self._longest[part] = max(words, key=len, default="")
+        return not text.isascii() or self._longest[part] in text.lower()
+
+
+def repeat_positives(candidates: Candidates, rows: IntArray, known: BoolArray) -> BoolArray:
+    """Return which rows say what a known passage of their query says (``bare_texts.repeats``): bool (n,).
+
+    Args:
+        candidates: a block's.
+        rows: int64; the rows to look at. A known passage among them is compared with the others of its query.
+        known: bool (n,); positives, of the query or of one with an equal text.
+    """
+    found = np.zeros(len(candidates.query), dtype=np.bool_)
+    texts = _Texts()
+    of_query: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    places = np.flatnonzero(known)
+    for place, text in zip(places.tolist(), candidates.texts(places), strict=True):
+        of_query[int(candidates.query[place])].append((place, text))
+    rows = rows[np.isin(candidates.query[rows], candidates.query[places])]
+    for row, text in zip(rows.tolist(), candidates.texts(rows), strict=True):
+        found[row] = any(
+            repeats(texts.units(text), texts.units(positive))
+            for place, positive in of_query[int(candidates.query[row])]
+            if place != row and (len(text) < _SHORT_TEXT or texts.may_hold(text, positive))
+        )
+    return found
+
+
+def repeat_query(candidates: Candidates, rows: IntArray) -> BoolArray:
+    """Return which rows are their query's own text, or its document under its own id: bool (n,)."""
+    found = np.zeros(len(candidates.query), dtype=np.bool_)
+    texts = _Texts()
+    queries, ids = candidates.queries["text"].to_pylist(), candidates.queries["query_id"].to_pylist()
+    passage_ids = candidates.table["passage_id"].to_pylist()
+    for row, text in zip(rows.tolist(), candidates.texts(rows), strict=True):
+        number = int(candidates.query[row])
+        query = queries[number]
+        if passage_ids[row] == ids[number]:
+            found[row] = same_document(texts.units(text), texts.units(query))
+        elif texts.may_hold(text, query):
+            found[row] = is_query(texts.units(text), texts.units(query))
+    return found
