@@ -13,8 +13,8 @@ from finished_run import candidate, write_run
 from hardneg.pipelines.options.finished import ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core.source import Source
-from hardneg.transforms.judge.calibrate import calibrate
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
+from hardneg.transforms.judge.calibration import calibrate
 from hardneg.transforms.judge.sample import SAMPLE, SampleScores, score_sample
 
 Rows = list[dict[str, Any]]

@@ -24,11 +24,11 @@ from hardneg.transforms.corpus.query_blocks import share_positives
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
 from hardneg.transforms.filters.policy import Policy, Rules
 from hardneg.transforms.filters.registry import make_filters
-from hardneg.transforms.judge.calibrate import FALLBACK_POSITIVES, make_judge
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
-from hardneg.transforms.mining.judge_block import Judged, judge_block
+from hardneg.transforms.judge.calibration import FALLBACK_POSITIVES, make_judge
+from hardneg.transforms.mining.judging import Judged, judge_block
 from hardneg.transforms.mining.pair_scores import Score
-from hardneg.transforms.mining.sample_block import sample_block
+from hardneg.transforms.mining.sampling import sample_block
 from hardneg.transforms.retrieval.dense import pair_similarities
 
 SAMPLE = 400  # queries, as in the pipeline, all of whose candidates the cross-encoder scores

@@ -13,7 +13,7 @@ from hand_made import LAZY, LOGIT, SOURCES, Case, by_pair, filters
 from hardneg.transforms.core.hashing import id_keys, text_keys
 from hardneg.transforms.filters.margins import below_lowest_positive
 from hardneg.transforms.filters.policy import Policy, Rules
-from hardneg.transforms.filters.screen import screen
+from hardneg.transforms.filters.screening import screen
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.judge.judge import single_signal_judge
 

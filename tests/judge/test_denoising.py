@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.filters.policy import Policy, Rules
-from hardneg.transforms.judge.calibrate import calibrate, check_judge, make_judge
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, difficulty
+from hardneg.transforms.judge.calibration import calibrate, check_judge, make_judge
 from hardneg.transforms.judge.false_negative_rate import choose, extract
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
 from hardneg.transforms.judge.sample import SAMPLE, SampleScores, score_sample
-from hardneg.transforms.mining.judge_block import judge_block
-from hardneg.transforms.mining.sample_block import sample_block
+from hardneg.transforms.mining.judging import judge_block
+from hardneg.transforms.mining.sampling import sample_block
 
 SIGNALS = ("logit", "bm25", "similarity_dense")
 DENSE = SOURCES[:2]

@@ -31,8 +31,8 @@ from hardneg.pipelines.report.report import Report, report
 from hardneg.pipelines.report.tables import bar_line
 from hardneg.transforms.core.arrays import sigmoid
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.judge.calibrate import calibrate
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target
+from hardneg.transforms.judge.calibration import calibrate
 from hardneg.transforms.judge.counts import edges
 from hardneg.transforms.judge.false_negative_rate import extract
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold

@@ -17,6 +17,7 @@ from hardneg.transforms.inputs.formats.registry import place
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.judgements import Judgements, read_text_keys
 from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.output.pairing import every_pair
 from hardneg.transforms.output.run_tables import read_shard
 
 _NONE = np.zeros(0, dtype=np.uint64)
@@ -133,9 +134,7 @@ def _triplet_keys(candidates: pa.Table, kinds: Sequence[Verdict], queries: KeyMa
     positives = np.flatnonzero(of_kinds.to_numpy())
     positives = positives[np.argsort(ids[positives], kind="stable")]
     mined = np.flatnonzero(candidates["selected"].is_valid().to_numpy())
-    first = np.searchsorted(ids[positives], ids[mined], "left")
-    counts = np.searchsorted(ids[positives], ids[mined], "right") - first
-    negative = np.repeat(mined, counts)
-    positive = positives[np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(len(negative))]
+    places, negatives = every_pair(ids[positives], ids[mined])
+    positive, negative = positives[places], mined[negatives]
     one_each = set_keys(np.arange(len(positive) + 1, dtype=np.int64), texts[positive])
     return pair_keys(pair_keys(queries.canonical(ids[negative]), one_each), texts[negative])

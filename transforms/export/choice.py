@@ -18,6 +18,7 @@ from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_segments
 from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.output.pairing import first_of_each_text
 from hardneg.transforms.output.run_segments import place_candidates
 
 Ints = npt.NDArray[np.int64]
@@ -146,18 +147,12 @@ def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built:
     placed = placed.append_column("text", pa.array(passages, pa.string()))
     placed = placed.append_column("query", encoded.indices.cast(pa.int64()))
     mined = placed["selected"].to_numpy() > 0
-    positives = _first_of_each_text(placed.filter(pa.array(~mined)))
+    positives = placed.filter(pa.array(~mined))
+    first = first_of_each_text(positives["query"].to_numpy(), positives["text_digest"].to_pylist())
+    positives = positives.take(pa.array(first))
     negatives = placed.filter(pa.array(mined))
     starts = [_starts(table, len(found)) for table in (positives, negatives)]
     return Chosen(found, positives, negatives, *starts)
-
-
-def _first_of_each_text(positives: pa.Table) -> pa.Table:
-    owners, digests = positives["query"].to_pylist(), positives["text_digest"].to_pylist()
-    first: dict[tuple[int, bytes], int] = {}
-    for row, key in enumerate(zip(owners, digests, strict=True)):
-        first.setdefault(key, row)
-    return positives.take(pa.array(list(first.values()), pa.int64()))
 
 
 def _starts(table: pa.Table, queries: int) -> Ints:

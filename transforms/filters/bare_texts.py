@@ -68,7 +68,7 @@ def repeats(candidate: Units, positive: Units) -> bool:
     if len(positive) < len(candidate):
         return len(positive) < SHORT and _stands_in(positive, candidate, anywhere=True)
     # A sentence of a positive is no positive: what is shorter must be most of it, or all but a title before it.
-    return len(candidate) < SHORT and _stands_in(candidate, positive, anywhere=2 * len(candidate) >= len(positive))
+    return len(candidate) < SHORT and _stands_in(candidate, positive, anywhere=3 * len(candidate) >= 2 * len(positive))
 
 
 def is_query(candidate: Units, query: Units) -> bool:

@@ -74,14 +74,16 @@ def make_filters(given: Mapping[str, Any]) -> tuple[Filter, ...]:
 
 def _of_settings(kind: type[Filter], settings: Mapping[str, Any]) -> Filter:
     try:
+        if unknown := sorted(set(settings) - set(kind.options)):
+            raise ValueError(f"it has no setting {unknown[0]}")
         return TypeAdapter(kind).validate_python(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
-        raise OptionError(
-            f"{parameter('filter')} {kind.reason}: {'.'.join(map(str, first['loc']))}: {first['msg']}. Its "
-            f"settings are {', '.join(kind.options) or 'none'}.",
-            name=kind.reason,
-        ) from None
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except ValueError as error:
+        problem = str(error)
+    known = ", ".join(kind.options) or "none"
+    raise OptionError(f"{parameter('filter')} {kind.reason}: {problem}. Its settings: {known}.", name=kind.reason)
 
 
 def meanings() -> dict[str, Meaning]:

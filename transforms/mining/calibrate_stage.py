@@ -13,11 +13,11 @@ from hardneg.transforms.core.block import Block
 from hardneg.transforms.core.counters import count
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.policy import Policy
-from hardneg.transforms.judge.calibrate import make_judge
 from hardneg.transforms.judge.calibrated_judge import Target
+from hardneg.transforms.judge.calibration import make_judge
 from hardneg.transforms.judge.seen_pairs import mark_seen
 from hardneg.transforms.mining.job import Job, in_sample
-from hardneg.transforms.mining.sample_block import sample_block
+from hardneg.transforms.mining.sampling import sample_block
 from hardneg.transforms.models.loaded import use_threads
 
 

@@ -55,6 +55,11 @@ class PairScores:
             self.known = self.candidates[LOGIT].fill_null(np.nan).to_numpy().astype(np.float32)
         self.asked = np.zeros(size, dtype=np.bool_)
 
+    @classmethod
+    def of(cls, block: Block, texts_of: TextsOf, score: Score | None) -> PairScores:
+        """Return a block's pairs, none of them asked for yet."""
+        return cls(block.candidates, np.array(block.queries["text"].to_pylist(), dtype=object), texts_of, score)
+
     @property
     def logits(self) -> npt.NDArray[np.float32]:
         """The logits that were asked for: float32 (n,), NaN elsewhere."""
@@ -76,8 +81,3 @@ class PairScores:
         self.known[new], cut_pairs = self.score(self.query_texts[query].tolist(), texts)
         self.scored += len(new)
         self.cut += int(cut_pairs.sum())
-
-
-def pair_scores(block: Block, texts_of: TextsOf, score: Score | None) -> PairScores:
-    """Return a block's pairs, none of them asked for yet."""
-    return PairScores(block.candidates, np.array(block.queries["text"].to_pylist(), dtype=object), texts_of, score)

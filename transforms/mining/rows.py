@@ -17,9 +17,10 @@ from hardneg.transforms.filters.policy import Rules
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.seen_pairs import SEEN, marked_seen
-from hardneg.transforms.mining.judge_block import Judged, judge_block
+from hardneg.transforms.mining.judging import Judged, judge_block
 from hardneg.transforms.mining.pair_scores import Score
 from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
+from hardneg.transforms.output.pairing import every_pair, first_of_each_text
 
 
 @dataclass
@@ -60,7 +61,10 @@ def mine_block(
     # What was only looked up, for its text, is no candidate.
     kept = screened.retrieved | screened.positive
     candidates = _with_verdicts(block, sources, judged, policy.pass_through)
-    triplets = _triplets(block, _distinct(np.flatnonzero(positives), block.candidates), judged.selected, texts_of)
+    rows = np.flatnonzero(positives)
+    digests = block.candidates["text_digest"].take(pa.array(rows)).to_pylist()
+    rows = rows[first_of_each_text(screened.query[rows], digests)]
+    triplets = _triplets(block, rows, judged.selected, texts_of)
     return Mined(
         candidates=candidates.filter(pa.array(kept)),
         triplets=triplets,
@@ -106,27 +110,13 @@ def _with_verdicts(block: Block, sources: Sequence[Source], judged: Judged, pass
     return pa.table(columns)
 
 
-def _distinct(positives: IntArray, candidates: pa.Table) -> IntArray:
-    """Return positives without those that repeat the text of another of their query: its triplets would be equal."""
-    query = candidates["query"].to_numpy()
-    digests = candidates["text_digest"].take(pa.array(positives)).to_pylist()
-    first: dict[tuple[int, bytes], int] = {}
-    for owner, digest, row in zip(query[positives].tolist(), digests, positives.tolist(), strict=True):
-        first.setdefault((owner, digest), row)
-    return np.array(list(first.values()), dtype=np.int64)
-
-
 def _triplets(block: Block, positives: IntArray, selected: npt.NDArray[np.int32], texts_of: TextsOf) -> pa.Table:
     """Return positives x mined of each query, with the keys that order them in a shard."""
     candidates = block.candidates
     query = candidates["query"].to_numpy()
-    negatives = np.flatnonzero(selected)
-    mine = np.searchsorted(query[positives], query[negatives], "left")
-    ends = np.searchsorted(query[positives], query[negatives], "right")
-    counts = ends - mine
-    negative = np.repeat(negatives, counts)
-    starts = np.repeat(mine - (np.cumsum(counts) - counts), counts)
-    positive = positives[starts + np.arange(len(negative))]
+    mined = np.flatnonzero(selected)
+    places, negatives = every_pair(query[positives], query[mined])
+    positive, negative = positives[places], mined[negatives]
     segments, rows = candidates["segment"].to_numpy(), candidates["row"].to_numpy()
     owner = pa.array(query[negative])
     digests = candidates["text_digest"].combine_chunks()

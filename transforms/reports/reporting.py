@@ -17,8 +17,8 @@ from hardneg.transforms.core.arrays import BoolArray, FloatArray, sigmoid
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order
 from hardneg.transforms.filters.policy import Policy
-from hardneg.transforms.judge.calibrate import calibrate, estimated_gamma
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
+from hardneg.transforms.judge.calibration import calibrate, estimated_gamma
 from hardneg.transforms.judge.counts import count, edges
 from hardneg.transforms.judge.false_negative_rate import MIN_POSITIVES, extract
 from hardneg.transforms.judge.judge import Judge, cheap_scores, complete_scores, single_signal_judge

@@ -20,7 +20,7 @@ from hardneg.transforms.filters.verdicts import Reason
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.judge.counts import Scale
-from hardneg.transforms.mining.sample_block import sample_block
+from hardneg.transforms.mining.sampling import sample_block
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.reread import stored_block, stored_queries
 from hardneg.transforms.output.run_segments import place_candidates, store_segments

@@ -9,7 +9,7 @@ from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.block import Block, TextsOf
 from hardneg.transforms.filters.decisions import Decisions
 from hardneg.transforms.filters.policy import Rules
-from hardneg.transforms.filters.screen import Screened, screen
+from hardneg.transforms.filters.screening import Screened, screen
 
 _COLUMN = "screened"
 _FIELDS = pa.struct(

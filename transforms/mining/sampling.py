@@ -13,12 +13,12 @@ from hardneg.transforms.core.block import Block, TextsOf
 from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.filters.order import selection_score
 from hardneg.transforms.filters.policy import Rules
-from hardneg.transforms.filters.screen import Screened, candidates_for, screen
+from hardneg.transforms.filters.screening import Screened, candidates_for, screen
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.judge.seen_pairs import marked_seen
-from hardneg.transforms.mining.pair_scores import PairScores, Score, pair_scores
-from hardneg.transforms.mining.screening import keep_screened
+from hardneg.transforms.mining.pair_scores import PairScores, Score
+from hardneg.transforms.mining.screen_once import keep_screened
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def sample_block(
     mine = np.flatnonzero(sampled[block.candidates["query"].to_numpy()])
     part = replace(block, candidates=block.candidates.take(pa.array(mine)).combine_chunks())
     screened = screen(part.queries, part.candidates, rules, texts_of)
-    pairs = pair_scores(part, texts_of, score)
+    pairs = PairScores.of(part, texts_of, score)
     rows = np.flatnonzero(screened.in_window | screened.positive)
     if target.judge != "bi-encoder" or policy.needs_logit:
         pairs.ask(rows if target.needs_sample else np.flatnonzero(screened.positive))

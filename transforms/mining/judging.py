@@ -16,13 +16,13 @@ from hardneg.transforms.filters.filter import Candidates, Filter
 from hardneg.transforms.filters.margins import below_lowest_positive
 from hardneg.transforms.filters.order import select, selection_order, selection_score, try_lazily
 from hardneg.transforms.filters.policy import Policy, Rules
-from hardneg.transforms.filters.screen import Screened, candidates_for
+from hardneg.transforms.filters.screening import Screened, candidates_for
 from hardneg.transforms.filters.threshold import passes
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, difficulty
 from hardneg.transforms.judge.judge import cheap_scores, complete_scores
-from hardneg.transforms.mining.pair_scores import PairScores, Score, pair_scores
-from hardneg.transforms.mining.screening import screen_rest
+from hardneg.transforms.mining.pair_scores import PairScores, Score
+from hardneg.transforms.mining.screen_once import screen_rest
 
 
 @dataclass
@@ -68,7 +68,7 @@ def judge_block(
     """
     policy = rules.policy if calibrated.max_sigmoid is None else rules.policy.at_most(calibrated.max_sigmoid)
     screened = screen_rest(block, rules, texts_of)
-    pairs = pair_scores(block, texts_of, score)
+    pairs = PairScores.of(block, texts_of, score)
     seen = candidates_for(screened, block.queries, block.candidates, rules, texts_of)
     judging = _Judging(screened, pairs, seen, calibrated, policy)
     sampled = np.zeros(len(block.queries), dtype=np.bool_) if in_sample is None else in_sample
