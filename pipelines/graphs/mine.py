@@ -19,7 +19,7 @@ from hardneg.transforms.corpus.ingestion import BuildSegments, CheckRejected, Re
 from hardneg.transforms.corpus.preflight import CheckModels, check_corpus, check_queries, count_segments
 from hardneg.transforms.corpus.query_blocks import CutBlocks, DropHeldOut, JoinQueries
 from hardneg.transforms.corpus.texts import read_referred
-from hardneg.transforms.inputs.trec_runs import ReadRun
+from hardneg.transforms.inputs.trec_runs_stage import ReadRun
 from hardneg.transforms.output.shards import Shard
 from hardneg.transforms.output.write_stage import WriteShards
 from hardneg.transforms.retrieval.bm25.stages import WeighSegments

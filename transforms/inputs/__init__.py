@@ -1,1 +1,27 @@
-"""TODO."""
+"""Input files: what a path stands for, which format it has, which column plays which part, and its rows as tables.
+
+A new format of rows is a module in ``formats`` and a line in its registry; every command that reads files takes it.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "evaluation_sets": ["NOTHING_HELD_OUT", "EvaluationSet", "Holdout", "held_out_of", "read_evaluation_sets"],
+        "files": ["explaining", "lines"],
+        "formats.registry": ["ROW_FORMATS", "format_of", "place", "place_of", "register_row_format"],
+        "formats.row_format": ["Head", "RowFormat"],
+        "input_files": ["Columns", "InputFile"],
+        "judgements": ["Judgements", "read_judgements", "read_text_keys"],
+        "looking": ["look_into", "plan_files"],
+        "options": ["InputOptions"],
+        "paths": ["files_at", "files_in"],
+        "planning": ["plan_beir", "plan_inputs"],
+        "rejections": ["Rejections"],
+        "rows": ["read_rows"],
+        "trec_runs": ["read_run"],
+        "trec_runs_stage": ["ReadRun"],
+        "vectors": ["read_vectors"],
+    },
+)
