@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray
+from hardneg.transforms.core.arrays import BoolArray, FloatArray, IntArray, lowest_of
 
 # As for the tail in false_negative_rate.py. Queries and not positives: those of one query resemble each other, and
 # one broad query's 20 weak positives would set gamma for all.
@@ -67,9 +67,7 @@ def estimate_gamma(score: npt.ArrayLike, query: npt.ArrayLike, is_positive: npt.
     v = labelled / len(size)
     u = (below - labelled) / (len(scores) - len(size))
 
-    lowest, highest = np.full(len(size), np.inf), np.full(len(size), -np.inf)
-    np.minimum.at(lowest, group, scores)
-    np.maximum.at(highest, group, scores)
+    lowest, highest = lowest_of(scores, group, len(size)), -lowest_of(-scores, group, len(size))
     queries_below = np.searchsorted(np.sort(lowest), thresholds)
     queries_above = len(size) - np.searchsorted(np.sort(highest), thresholds)
     ratios = (

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hardneg.transforms.core.arrays import lowest_of
 from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.judgements import Judgements
@@ -248,9 +249,8 @@ def _floats(table: pa.Table, name: str | None) -> Floats:
 
 def _lowest_positive(table: pa.Table, query: npt.NDArray[np.int64], logits: Floats, queries: int) -> Floats:
     """Return the lowest logit of each query's positives, NaN without any."""
-    lowest = np.full(queries, np.inf)
-    rows = pc.equal(table["verdict"], Verdict.POSITIVE).to_numpy() & np.isfinite(logits)
-    np.minimum.at(lowest, query[rows], logits[rows])
+    positive = pc.equal(table["verdict"], Verdict.POSITIVE).to_numpy()
+    lowest = lowest_of(logits[positive], query[positive], queries)
     return np.where(np.isfinite(lowest), lowest, np.nan)
 
 

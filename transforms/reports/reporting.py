@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.arrays import BoolArray, FloatArray, sigmoid
-from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.core.source import LOGIT, Source, first_similarity
 from hardneg.transforms.filters.order import select, selection_order
 from hardneg.transforms.filters.policy import Policy
+from hardneg.transforms.filters.threshold import passes, sigmoid_passes
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
 from hardneg.transforms.judge.calibration import calibrate, estimated_gamma
 from hardneg.transforms.judge.counts import count, edges
@@ -44,12 +45,12 @@ class Sample:
     @property
     def missing(self) -> int:
         """Pairs without a logit."""
-        return int(self.rows["logit"].null_count)
+        return int(self.rows[LOGIT].null_count)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to try: false-negative rates, leak rates, sigmoid thresholds; gamma as in ``denoising.Target``."""
+    """What to try: false-negative rates, leak rates, sigmoid thresholds; gamma as in ``Target``."""
 
     targets: Sequence[float]
     leak_rates: Sequence[float]
@@ -155,7 +156,7 @@ def outcomes(
     found = [_of_target(judge, policy, denoising.judge_name, target, asked.gamma) for target in asked.targets]
     found += [_of_leak_rate(judge, policy, denoising.judge_name, alpha) for alpha in asked.leak_rates]
     if asked.sigmoids:
-        logit = view(sample, sources, policy, "cross-encoder", single_signal_judge("logit", "logit"), asked.gamma)
+        logit = view(sample, sources, policy, "cross-encoder", single_signal_judge(LOGIT, "logit"), asked.gamma)
         found += [_of_sigmoid(logit, policy, threshold) for threshold in asked.sigmoids]
     return found
 
@@ -171,7 +172,7 @@ def view(
         policy: what is demanded of a negative, thresholds aside.
         name: the judge's name.
         judge: the one for a sample that is not complete.
-        gamma: as in ``denoising.Target``.
+        gamma: as in ``Target``.
     """
     rows = sample.rows
     complete = not (sample.missing and (name != "bi-encoder" or policy.needs_logit))
@@ -199,12 +200,12 @@ def score_known(sample: Sample, sources: Sequence[Source], policy: Policy, judge
     window, positive, countable, candidate = (
         table[column].to_numpy().copy() for column in ("in_window", "is_positive", "countable", "is_candidate")
     )
-    logits = table["logit"].fill_null(np.nan).to_numpy().astype(np.float32)
-    signals = {name: table[name].to_numpy().astype(np.float64) for name in judge.signals if name != "logit"}
+    logits = table[LOGIT].fill_null(np.nan).to_numpy().astype(np.float32)
+    signals = {name: table[name].to_numpy().astype(np.float64) for name in judge.signals if name != LOGIT}
     cheap = cheap_scores(judge, signals, query, in_window=window)
-    known = ~np.isnan(logits) | ("logit" not in judge.signals and not policy.needs_logit)
+    known = ~np.isnan(logits) | (LOGIT not in judge.signals and not policy.needs_logit)
     scores = np.full(len(table), np.nan, dtype=np.float32)
-    every = {**signals, "logit": logits}
+    every = {**signals, LOGIT: logits}
     scores[known] = complete_scores(judge, cheap[known], {name: every[name][known] for name in judge.signals})
     order = scores.astype(np.float64) if policy.order == "judge" else table["order"].to_numpy()
     similarity = table[first_similarity(sources)].to_numpy().astype(np.float64)
@@ -318,10 +319,10 @@ def _of_target(seen: View, policy: Policy, name: JudgeName, target: float, gamma
     if chosen.threshold is None:
         assert chosen.max_sigmoid is not None
         scale, threshold = "sigmoid", chosen.max_sigmoid
-        passing = sigmoid(seen.scored.logits) < np.float32(threshold)
+        passing = sigmoid_passes(seen.scored.logits, threshold)
     else:
         scale, threshold = scored.judge.scale, chosen.threshold
-        passing = scored.scores.astype(np.float64) < threshold
+        passing = passes(scored.scores, threshold)
     return Outcome(
         kind,
         target,
@@ -344,7 +345,7 @@ def _of_leak_rate(seen: View, policy: Policy, name: JudgeName, alpha: float) -> 
     except HardnegError as error:  # too few positives for this rate
         return Outcome("leak_rate", alpha, UNSUPPORTED, str(error), gamma=seen.gamma)
     assert chosen.threshold is not None
-    passing = seen.scored.scores.astype(np.float64) < chosen.threshold
+    passing = passes(seen.scored.scores, chosen.threshold)
     found = _with_rates(Outcome("leak_rate", alpha, UNSUPPORTED, ""), seen, policy, chosen.threshold, passing)
     return replace(found, scale=seen.scored.judge.scale, threshold=chosen.threshold)
 
