@@ -19,8 +19,15 @@ from hardneg.pipelines.report.reason_texts import verdict_table
 from hardneg.pipelines.report.report import report
 from hardneg.pipelines.report.why import why
 from hardneg.pipelines.report.why_table import why_rows
+from hardneg.transforms.filters.registry import FILTERS
 
 MARK = "frogs"
+del FILTERS[MarkedAsStub.reason]  # as if it were not imported yet: other tests are about the filters of the package
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FILTERS, MarkedAsStub.reason, MarkedAsStub)
 
 
 def options(animals: Path) -> dict[str, Any]:

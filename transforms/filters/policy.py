@@ -9,7 +9,7 @@ from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.filter import Filter
 from hardneg.transforms.filters.order import Order
 from hardneg.transforms.filters.ranks import OutsideRanks
-from hardneg.transforms.filters.registry import FILTERS, make_filters
+from hardneg.transforms.filters.registry import BUILT_IN, make_filters
 from hardneg.transforms.filters.threshold import AboveMaxSigmoid
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 
@@ -81,9 +81,9 @@ class Policy:
         return replace(self, filters=(AboveMaxSigmoid(min([max_sigmoid, *own])), *others))
 
     def conditions(self) -> dict[str, Any]:
-        """Return what the filters add to a judge file's conditions; None for what is not asked for."""
+        """Return what the filters add to a judge file's conditions; None for built-in ones that are not asked for."""
         found: dict[str, Any] = {}
-        for kind in FILTERS.values():
+        for kind in BUILT_IN:
             found |= kind.absent()
         for each in self.filters:
             found |= each.describe()

@@ -17,19 +17,17 @@ from hardneg.transforms.filters.ranks import OutsideRanks
 from hardneg.transforms.filters.threshold import AboveMaxSigmoid, BelowMinSigmoid
 from hardneg.transforms.filters.verdicts import MASKS, OF_JUDGE, OF_POSITIVE, Meaning
 
-FILTERS: dict[str, type[Filter]] = {
-    each.reason: each
-    for each in (
-        HeldOut,
-        OutsideRanks,
-        SameGroup,
-        NearDuplicate,
-        RelativeMargin,
-        AboveMaxSigmoid,
-        AbsoluteMargin,
-        BelowMinSigmoid,
-    )
-}
+BUILT_IN: tuple[type[Filter], ...] = (
+    HeldOut,
+    OutsideRanks,
+    SameGroup,
+    NearDuplicate,
+    RelativeMargin,
+    AboveMaxSigmoid,
+    AbsoluteMargin,
+    BelowMinSigmoid,
+)
+FILTERS: dict[str, type[Filter]] = {each.reason: each for each in BUILT_IN}
 
 
 def register_filter(kind: type[Filter]) -> type[Filter]:
