@@ -18,7 +18,7 @@ class _Texts:
 
     def __init__(self) -> None:
         self._units: dict[str, Units] = {}
-        self._longest: dict[str, str] = {}
+        self._words: dict[str, list[str]] = {}
 
     def units(self, text: str) -> Units:
         if text not in self._units:
@@ -27,10 +27,14 @@ class _Texts:
 
     def may_hold(self, text: str, part: str) -> bool:
         """Return whether a text may have the units of another in it; most have not, and that is seen quickly."""
-        if part not in self._longest:
-            words = [unit for unit in self.units(part) if unit.isascii() and unit in part.lower()]
-            self._longest[part] = max(words, key=len, default="")
-        return not text.isascii() or self._longest[part] in text.lower()
+        if not text.isascii():
+            return True
+        if part not in self._words:
+            lower = part.lower()
+            words = {unit for unit in self.units(part) if unit.isascii() and unit in lower}
+            self._words[part] = sorted(words, key=len, reverse=True)
+        lower = text.lower()
+        return all(word in lower for word in self._words[part])
 
 
 def repeat_positives(candidates: Candidates, rows: IntArray, known: BoolArray) -> BoolArray:
