@@ -32,8 +32,16 @@ def save_spread(folder: Path) -> Path:
     model = _tiny(outputs=1, head=True)
     save_tokenizer(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    words = [f"the {one} and {other}" for one in ("otter", "lynx", "stork", "heron") for other in ("trout", "eels")]
-    pairs = tokenizer([w for w in words for _ in words], words * len(words), return_tensors="pt", padding=True)
+    known = [
+        (animal, place) for animal in ("otter", "lynx", "stork", "heron") for place in ("Norway", "Crete", "Wales")
+    ]
+    queries = [f"What does the {animal} eat in {place}?" for animal, place in known]
+    passages = [
+        f"The {animal} In {place} the {animal} lives near water and eats mostly trout." for animal, place in known
+    ]
+    pairs = tokenizer(
+        [query for query in queries for _ in passages], passages * len(queries), return_tensors="pt", padding=True
+    )
     with torch.inference_mode():
         logits = model(**pairs).logits
         scale = LOGITS_DEVIATION / logits.std()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ OPTIONS: dict[str, Any] = {"max_sigmoid": 0.9, "negatives": 2, "max_queries": 5,
 @pytest.fixture
 def bucket(animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The small collection in a bucket; the worker's local copies lie in the test's own folder."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     FILES.clear()
     for path in animals.rglob("*"):
         if path.is_file():

@@ -35,6 +35,7 @@ from hardneg.errors import HardnegError
 from hardneg.pipelines.cli import run as command
 from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.options.finished import ExportOptions
+from hardneg.transforms.core import storage
 from hardneg.transforms.export.choice import Asked, choose_pairs
 from hardneg.transforms.export.files import json_lines, shard_bytes
 from hardneg.transforms.output.layout import APART, layout
@@ -266,7 +267,7 @@ def test_a_full_disk_is_told(small: Path, tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("hardneg.transforms.core.storage.write_file", full)
+    monkeypatch.setattr(storage, "write_file", full)
     with pytest.raises(HardnegError, match=r"it cannot be written \(No space left on device\)"):
         export(str(small), options("triplet", tmp_path / "out"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]

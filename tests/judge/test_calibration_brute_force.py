@@ -176,11 +176,10 @@ def test_choices_equal_the_brute_force():
     assert min(permissive, statuses["estimated"] - permissive, statuses["unsupported"]) >= 50
 
 
-def test_many_queries_are_counted_in_chunks_exactly(monkeypatch):
+def test_many_queries_are_counted_in_chunks_exactly():
     rng = np.random.default_rng(3)
     queries, negatives = realistic_case(rng)
     whole = counted(queries, negatives)
-    monkeypatch.setattr("hardneg.transforms.judge.counts._QUERIES_AT_ONCE", 7)
-    chunked = counted(queries, negatives)
+    chunked = counted(queries, negatives, at_once=7)
     for name in "ARCV":
         assert np.array_equal(getattr(whole, name), getattr(chunked, name))

@@ -126,7 +126,7 @@ def input_counts(run: Run) -> dict[str, int]:
 
 def test_stored_scores_that_do_not_decide_are_counted(calibrated: Run, mine: Mine) -> None:
     stricter = {**options_of_run(str(calibrated.folder), ["max_sigmoid"]), "max_sigmoid": 0.0001}
-    with pytest.raises(HardnegError, match=r"need at least \d+ pairs that it did not score; add --score-missing"):
+    with pytest.raises(HardnegError, match=r"need at least \d+ pairs that it did not score; add score_missing"):
         mine("again", from_run=str(calibrated.folder), **stricter)
     larger = {**options_of_run(str(calibrated.folder), ()), "calibration_queries": 21}
     with pytest.raises(HardnegError, match=r"^\d+ pairs of the calibration sample are not scored in this run"):

@@ -160,7 +160,7 @@ def test_the_work_folder_may_lie_on_another_disk(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(shutil.os, "rename", rename)
     with working(plan):
         fill(plan)
-        monkeypatch.setattr("hardneg.transforms.core.storage.os.replace", real)
+        monkeypatch.setattr(os, "replace", real)
         publish(plan, 1)
     assert (tmp_path / "out" / "triplets" / "part-00000-of-00001.parquet").read_bytes() == b"rows"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "scratch"]

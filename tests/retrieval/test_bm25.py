@@ -225,7 +225,7 @@ def test_files_give_what_memory_gives(tmp_path: Path) -> None:
     queries = encode_queries(zipf_corpus(20, 1))
     assert equal(search(segment, queries, 10), search(mapped, queries, 10))
     assert np.array_equal(mapped.impacts, weigh(postings, statistics))
-    assert len(bm25_kernel.search_block(mapped.impacts.dtype).signatures) == 1  # type: ignore[attr-defined]
+    assert len(bm25_kernel.uncompiled_search(mapped.impacts.dtype).signatures) == 1  # type: ignore[attr-defined]
     RankBm25Engine(Postings.open(tmp_path), Statistics.open(tmp_path / "statistics"))
 
 
@@ -265,17 +265,15 @@ def test_terms_with_the_same_first_half_are_told_apart() -> None:
     wanted = np.array([[2, 3], [2, 4], [9, 9], [2, 2**64 - 1], [1, 5], [9, 10], [0, 0], [2, 0]], np.uint64)
     expected = [2, -1, 4, 3, 0, -1, -1, 1]
     assert find_terms(terms, wanted).tolist() == expected
-    assert [bm25_kernel._find_term(terms, high, low) for high, low in wanted] == expected
+    assert [bm25_kernel.find_term(terms, high, low) for high, low in wanted] == expected
 
 
-def test_merging_counts_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_counts_in_steps() -> None:
     corpus = zipf_corpus(200)
     expected = merge_counts([index_passages(corpus).counts()])
-    monkeypatch.setattr("hardneg.transforms.retrieval.bm25.index._AT_ONCE", 100)
-    stepwise = merge_counts(index_passages([bag]).counts() for bag in corpus)
+    stepwise = merge_counts((index_passages([bag]).counts() for bag in corpus), at_once=100)
     assert equal(stepwise, expected)
-    impacts = weigh(index_passages(corpus), merge_statistics([stepwise]))
-    monkeypatch.undo()
+    impacts = weigh(index_passages(corpus), merge_statistics([stepwise]), at_once=100)
     assert np.array_equal(impacts, weigh(index_passages(corpus), merge_statistics([expected])))
 
 
@@ -293,8 +291,8 @@ def test_without_a_folder_for_the_compiled_code(monkeypatch: pytest.MonkeyPatch)
         return lambda function: function
 
     monkeypatch.setattr(numba, "njit", njit)
-    compiled = bm25_kernel._compile.__wrapped__(np.dtype(np.float32))
-    assert compiled is bm25_kernel._search_block
+    compiled = bm25_kernel.compile_search.__wrapped__(np.dtype(np.float32))
+    assert compiled is bm25_kernel.uncompiled_search
 
 
 def read_collection(folder: Path) -> tuple[list[str], list[str], dict[str, str]]:

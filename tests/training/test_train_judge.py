@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,6 +19,7 @@ from tiny_models import save_tiny
 from hardneg.errors import HardnegError
 from hardneg.pipelines import cli
 from hardneg.pipelines.commands import driver
+from hardneg.pipelines.commands import train_judge as train_judge_command
 from hardneg.pipelines.commands.train_judge import train_judge
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.train import TrainOptions
@@ -80,7 +82,7 @@ def logits(folder: Path) -> np.ndarray:
 def test_what_a_training_needs_besides_is_named_before_anything_is_done(
     scored: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "accelerate" else object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "accelerate" else object())
     with pytest.raises(HardnegError, match=r"^train-judge needs accelerate: pip install 'hardneg\[train\]'\."):
         train_judge(options(scored_pairs=[str(scored)], base=str(tiny), output=str(tmp_path / "model")), [], Watching())
     assert list(tmp_path.iterdir()) == []
@@ -132,7 +134,7 @@ def test_a_full_disk_leaves_no_model_and_the_training_goes_on(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("hardneg.pipelines.commands.train_judge.write_digests", full)
+        patch.setattr(train_judge_command, "write_digests", full)
         with pytest.raises(HardnegError, match="is full; make room and start the same command again"):
             train_judge(given, [], Watching())
     assert not (tmp_path / "model").exists()

@@ -28,7 +28,7 @@ SCORE_RANGE: dict[str, tuple[float, float]] = {
     "similarity": (-1.0, 1.0),
 }
 
-_QUERIES_AT_ONCE = 2048  # bounds the dense per-query histograms to some 35 MB
+QUERIES_AT_ONCE = 2048  # bounds the dense per-query histograms to some 35 MB
 _POISSON_TERMS = 13  # beyond 12 the cumulative distribution of Poisson(1) is 1 in 32 bits
 _INT32 = np.iinfo(np.int32)
 
@@ -107,6 +107,7 @@ def count(
     *,
     scale: Scale = "standardised",
     copies: int = COPIES,
+    at_once: int = QUERIES_AT_ONCE,
 ) -> Counts:
     """Run every candidate and every known positive of some queries through the selection rule.
 
@@ -123,6 +124,7 @@ def count(
         negatives: N, at least 1.
         scale: the scale of the scores.
         copies: the sample and its bootstrap copies.
+        at_once: queries whose histograms are in memory together; the counts do not depend on it.
 
     Raises:
         ValueError: arrays of different lengths, rows not sorted by query, a NaN score, N below 1.
@@ -132,8 +134,8 @@ def count(
     _check_rows(of_query, score_bins, is_pos, len(query_ids), negatives)
     full = _full_from(of_query, score_bins, is_pos, len(query_ids), negatives)
     totals = np.zeros((4, copies, EDGES + 1), dtype=np.int64)
-    for first in range(0, len(query_ids), _QUERIES_AT_ONCE):
-        ids = query_ids[first : first + _QUERIES_AT_ONCE]
+    for first in range(0, len(query_ids), at_once):
+        ids = query_ids[first : first + at_once]
         rows = slice(*np.searchsorted(of_query, [first, first + len(ids)]))
         histograms = _histograms(of_query[rows] - first, score_bins[rows], full[rows], is_pos[rows], len(ids))
         # A float64 matrix product is exact here (integers far below 2**53), and fast.

@@ -31,7 +31,7 @@ K1: float = _DEFAULTS["k1"].default
 B: float = _DEFAULTS["b"].default
 EPSILON: float = _DEFAULTS["epsilon"].default
 
-_AT_ONCE = 1 << 20  # postings or terms whose temporaries are in memory together
+AT_ONCE = 1 << 20  # postings or terms whose temporaries are in memory together
 
 
 class TermCounts(NamedTuple):
@@ -183,16 +183,16 @@ def encode_queries(tokens: Iterable[Sequence[str]]) -> QueryTerms:
     return QueryTerms(offsets, terms[query_terms % width], counts)
 
 
-def merge_counts(parts: Iterable[tuple[Array, Array, int, int]]) -> TermCounts:
+def merge_counts(parts: Iterable[tuple[Array, Array, int, int]], at_once: int = AT_ONCE) -> TermCounts:
     """Add up what segments contribute; their order and number make no difference.
 
-    Only a small multiple of the distinct terms is in memory at once, if ``parts`` is a generator.
+    Only ``at_once`` terms, or a small multiple of the distinct ones, are in memory, if ``parts`` is a generator.
     """
     merged = TermCounts(np.zeros((0, 2), np.uint64), np.zeros(0, np.int64), 0, 0)
     waiting: list[TermCounts] = []
     for part in parts:
         waiting.append(TermCounts(*part))
-        if sum(len(counts.terms) for counts in waiting) > max(_AT_ONCE, len(merged.terms)):
+        if sum(len(counts.terms) for counts in waiting) > max(at_once, len(merged.terms)):
             merged, waiting = _sum_counts([merged, *waiting]), []
     return _sum_counts([merged, *waiting])
 
@@ -232,7 +232,7 @@ def merge_statistics(parts: Iterable[tuple[Array, Array, int, int]]) -> Statisti
     )
 
 
-def weigh(postings: Postings, statistics: Statistics) -> Array:
+def weigh(postings: Postings, statistics: Statistics, at_once: int = AT_ONCE) -> Array:
     """Return what each posting adds to the score of its passage, for one occurrence in the query.
 
     float32, whose rounding is far below the promised 1e-5 as long as everything that is added is positive.
@@ -247,7 +247,7 @@ def weigh(postings: Postings, statistics: Statistics) -> Array:
     idf = statistics.idf[positions]
     impacts = np.empty(len(postings.documents), np.float64 if (statistics.idf < 0).any() else np.float32)
     offsets = np.asarray(postings.offsets)
-    cuts = np.searchsorted(offsets, np.arange(0, len(impacts), _AT_ONCE), side="right") - 1
+    cuts = np.searchsorted(offsets, np.arange(0, len(impacts), at_once), side="right") - 1
     for first, last in itertools.pairwise(np.unique([*cuts, len(idf)])):
         part = slice(offsets[first], offsets[last])
         frequencies = postings.frequencies[part].astype(np.float64)

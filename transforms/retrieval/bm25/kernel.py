@@ -28,7 +28,7 @@ _SPARSE = 8
 
 
 @numba.njit(nogil=True)
-def _find_term(terms, high, low):
+def find_term(terms, high, low):
     """Return the position of a digest in the sorted digests, or -1."""
     first, last = 0, len(terms)
     while first < last:
@@ -165,7 +165,7 @@ def _write_best(keys, collected, k, single, rows, scores):
     return best
 
 
-def _search_block(
+def uncompiled_search(
     terms,
     offsets,
     documents,
@@ -207,7 +207,7 @@ def _search_block(
     for q in range(first_query, len(query_offsets) - 1, step):
         known, postings, all_positive = 0, 0, True
         for t in range(query_offsets[q], query_offsets[q + 1]):
-            term = _find_term(terms, query_terms[t, 0], query_terms[t, 1])
+            term = find_term(terms, query_terms[t, 0], query_terms[t, 1])
             if term < 0:
                 continue
             start, end = offsets[term], offsets[term + 1]
@@ -234,13 +234,13 @@ _compiling = threading.Lock()  # a cache alone would let each of several first c
 
 
 def search_block(impacts_dtype: np.dtype[Any]) -> Callable[..., None]:
-    """Return ``_search_block`` compiled for impacts of this type, from the disk cache where there is one."""
+    """Return ``uncompiled_search`` compiled for impacts of this type, from the disk cache where there is one."""
     with _compiling:
-        return _compile(impacts_dtype)
+        return compile_search(impacts_dtype)
 
 
 @functools.cache
-def _compile(impacts_dtype: np.dtype[Any]) -> Callable[..., None]:
+def compile_search(impacts_dtype: np.dtype[Any]) -> Callable[..., None]:
     """Compile for one signature, with read-only arrays.
 
     So a memory map and an array in memory run the same machine code: numba would compile once for each.
@@ -268,6 +268,6 @@ def _compile(impacts_dtype: np.dtype[Any]) -> Callable[..., None]:
         types.int64,
     )
     try:
-        return numba.njit(signature, nogil=True, cache=True)(_search_block)
+        return numba.njit(signature, nogil=True, cache=True)(uncompiled_search)
     except (RuntimeError, OSError):  # no folder for the cache that can be written, or the disk is full
-        return numba.njit(signature, nogil=True)(_search_block)
+        return numba.njit(signature, nogil=True)(uncompiled_search)
