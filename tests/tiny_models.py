@@ -32,12 +32,12 @@ def save_spread(folder: Path) -> Path:
     model = _tiny(outputs=1, head=True)
     save_tokenizer(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    known = [
-        (animal, place) for animal in ("otter", "lynx", "stork", "heron") for place in ("Norway", "Crete", "Wales")
-    ]
+    foods = {"Norway": "trout", "Galicia": "chestnuts", "Silesia": "frogs", "Crete": "olives", "Wales": "eels"}
+    known = [(animal, place) for animal in ("otter", "lynx", "stork") for place in foods]
     queries = [f"What does the {animal} eat in {place}?" for animal, place in known]
     passages = [
-        f"The {animal} In {place} the {animal} lives near water and eats mostly trout." for animal, place in known
+        f"The {animal} In {place} the {animal} lives near water and eats mostly {foods[place]}."
+        for animal, place in known
     ]
     pairs = tokenizer(
         [query for query in queries for _ in passages], passages * len(queries), return_tensors="pt", padding=True

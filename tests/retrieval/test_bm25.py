@@ -327,7 +327,7 @@ def test_scores_on_a_real_corpus(name: str, collection: Callable[..., Path]) -> 
         ("cmrc2018", "train", False, 0.99),
         ("cmrc2018", "dev", False, 0.99),
         ("cmrc2018", "test", False, 0.99),
-        ("squad11", "test", False, 0.98),
+        ("squad11", "test", False, 0.94),
         pytest.param("cmrc2018", "train", True, 0.97, marks=pytest.mark.slow),
         pytest.param("cmrc2018", "dev", True, 0.97, marks=pytest.mark.slow),
         pytest.param("cmrc2018", "test", True, 0.97, marks=pytest.mark.slow),
