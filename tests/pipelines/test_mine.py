@@ -131,7 +131,7 @@ def test_pairs_without_a_corpus(mine: Mine, tmp_path: Path) -> None:
         for n in range(20)
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pairs.parquet")
-    run = mine(pairs=[str(tmp_path / "pairs.parquet")], k=10, negatives=2, max_sigmoid=0.9)
+    run = mine(pairs=[str(tmp_path / "pairs.parquet")], k=10, negatives=2, max_sigmoid=1)
     assert run.manifest["counts"]["queries"] == 20
     assert {row["passage_id"] for row in run.rows("passages")} <= {text_id(row["answer"]) for row in rows}
     assert {row["positive"] for row in run.rows("triplets")} <= {row["answer"] for row in rows}
