@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "filter": ["Candidates", "Filter"],
         "known": ["mask_known"],
         "margins": ["below_lowest_positive"],
+        "near_duplicates": ["DEFAULT_CONTAINMENT"],
         "order": ["Order", "select", "selection_order", "selection_score", "steps", "try_lazily"],
         "policy": ["Policy", "Rules"],
         "registry": ["FILTERS", "make_filters", "meanings", "register_filter"],

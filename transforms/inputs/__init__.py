@@ -7,16 +7,20 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["columns", "synonyms"],  # for the audit and the training, which read triplets and pairs
     submod_attrs={
         "evaluation_sets": ["NOTHING_HELD_OUT", "EvaluationSet", "Holdout", "held_out_of", "read_evaluation_sets"],
-        "files": ["explaining", "lines"],
-        "formats.registry": ["ROW_FORMATS", "format_of", "place", "place_of", "register_row_format"],
+        "files": ["explaining", "first_line", "lines"],
+        "formats.columnar": ["ColumnarFormat"],
+        "formats.parquet": ["opened_parquet"],
+        "formats.registry": ["ROW_FORMATS", "format_of", "has_row_format", "place", "place_of", "register_row_format"],
         "formats.row_format": ["Head", "RowFormat"],
-        "input_files": ["Columns", "InputFile"],
+        "input_files": ["INVALID_UTF8", "LONE_SURROGATE", "WRONG_TYPE", "Columns", "InputFile"],
         "judgements": ["Judgements", "read_judgements", "read_text_keys"],
         "looking": ["look_into", "plan_files"],
         "options": ["InputOptions"],
-        "paths": ["files_at", "files_in"],
+        "parsing": ["RejectedRowError", "parse_grade", "parse_text"],
+        "paths": ["files_at", "files_in", "is_folder", "matching_files"],
         "planning": ["plan_beir", "plan_inputs"],
         "rejections": ["Rejections"],
         "rows": ["read_rows"],
