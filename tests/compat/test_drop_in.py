@@ -147,6 +147,7 @@ def test_every_row_is_the_peers_by_embeddings() -> None:
         compare(WordModel(seed), None, given)
 
 
+@pytest.mark.slow
 def test_real_models() -> None:
     from sentence_transformers import CrossEncoder, SentenceTransformer
 

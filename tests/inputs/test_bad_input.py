@@ -159,6 +159,7 @@ def test_options_that_cannot_be(capfd: pytest.CaptureFixture[str], tmp_path: Pat
     assert "Beam has no option --runer" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_odd_but_valid_input_is_mined(hardneg: Any, tmp_path: Path) -> None:
     """A corpus smaller than k, a 2 MB passage, one without a word, a line that repeats, a broken line in a thousand."""
     corpus = [*CORPUS[:6], {"_id": "huge", "text": "river and bank " * 140_000}, {"_id": "mute", "text": "🙂 !!"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from scipy.stats import chi2
 
 from hardneg.transforms.judge.counts import copy_weights, count, edges
@@ -156,6 +157,7 @@ def test_counts_equal_a_brute_force_that_unlabels_each_positive():
             assert (ours[3][:, -1] - ours[3][:, k] == candidates_above).all()
 
 
+@pytest.mark.slow
 def test_choices_equal_the_brute_force():
     rng = np.random.default_rng(2)
     statuses, permissive = {"estimated": 0, "unsupported": 0}, 0

@@ -210,6 +210,7 @@ def encoder(cache: Path, monkeypatch: pytest.MonkeyPatch) -> BiEncoder:
 
 
 @needs_weights
+@pytest.mark.slow
 def test_the_real_model(encoder: BiEncoder) -> None:
     assert (encoder.dimension, encoder.max_length) == (384, 512)
     assert encoder.prompts == {"query": "query: ", "passage": "passage: "}
@@ -237,6 +238,7 @@ def test_the_real_model(encoder: BiEncoder) -> None:
 
 
 @needs_weights
+@pytest.mark.slow
 def test_plain_sentence_transformers_gives_the_same(encoder: BiEncoder, cache: Path) -> None:
     (folder,) = (path for path in cache.iterdir() if path.is_dir())
     model = SentenceTransformer(str(folder), device="cpu")
@@ -246,6 +248,7 @@ def test_plain_sentence_transformers_gives_the_same(encoder: BiEncoder, cache: P
 
 
 @needs_weights
+@pytest.mark.slow
 def test_the_same_fingerprint_wherever_it_lies(
     encoder: BiEncoder, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_builds_are_byte_equal(data: Path, tmp_path: Path) -> None:
     # A process of its own, with another hash seed and other object addresses.
     again = tmp_path / "again"

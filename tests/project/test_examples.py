@@ -64,6 +64,7 @@ def weights(folder: Path) -> Any:
     return SentenceTransformer(str(folder), device="cpu").encode(["otter"])[0]
 
 
+@pytest.mark.slow
 def test_train_bi_encoder(run: hardneg.Run, beir: Path, tmp_path: Path) -> None:
     assert len((EXAMPLES / "train_bi_encoder.py").read_text(encoding="utf-8").splitlines()) < 80
     output = tmp_path / "trained"
@@ -77,6 +78,7 @@ def test_train_bi_encoder(run: hardneg.Run, beir: Path, tmp_path: Path) -> None:
     assert abs(weights(output) - weights(Path(BUNDLED))).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_distill(run: hardneg.Run, tmp_path: Path) -> None:
     output = tmp_path / "distilled"
     said = run_example("distill.py", run.folder, "--model", BUNDLED, "--output", str(output), "--batch-size", "16")
@@ -85,6 +87,7 @@ def test_distill(run: hardneg.Run, tmp_path: Path) -> None:
     assert abs(weights(output) - weights(Path(BUNDLED))).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_notebook_mine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Its data and models come from a hub: here they are those that are installed."""
     import datasets

@@ -113,6 +113,7 @@ def test_packages_resolve_to_the_folders_of_the_checkout() -> None:
         assert Path(package.__file__).resolve() == (ROOT / folder / "__init__.py").resolve()
 
 
+@pytest.mark.slow
 def test_wheel_installs_one_top_level_name(tmp_path: Path) -> None:
     if importlib.util.find_spec("setuptools") is None:
         pytest.skip("building a wheel without isolation needs setuptools here")

@@ -325,6 +325,7 @@ def test_an_export_does_not_take_the_page_s_place(wild: tuple[Path, Rows]) -> No
         export(str(wild[0]), options)
 
 
+@pytest.mark.slow
 def test_no_window_scrolls_sideways(page: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium")
     if browser is None:
@@ -353,6 +354,7 @@ def test_no_window_scrolls_sideways(page: str, tmp_path: Path) -> None:
     assert {int(sections) for _, sections in measured} == {page.count("<section ")}
 
 
+@pytest.mark.slow
 def test_workers_do_not_load_what_draws() -> None:
     code = "import sys, hardneg.pipelines.commands.driver; print({'matplotlib', 'jinja2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)

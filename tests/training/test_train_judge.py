@@ -145,6 +145,7 @@ def test_a_full_disk_leaves_no_model_and_the_training_goes_on(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 
 
+@pytest.mark.slow
 def test_the_bundled_model_learns_from_a_collection_and_calibration_knows_it(
     animals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
