@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from hardneg.compat.embeddings import Side, embed_sides, start_pool
-from hardneg.compat.output import Ids, layout, read_ids, report
-from hardneg.compat.pairs import Pairs, read_pairs
+from hardneg.compat.output import Ids, check_columns, layout, read_ids, report
+from hardneg.compat.pairs import Pairs, corpus_texts, read_pairs
 from hardneg.compat.request import (
     Request,
     check_extras,
@@ -180,6 +180,7 @@ def _settle(given: dict[str, Any]) -> tuple[Request, Pairs, Ids, Any]:
     anchor, positive = settle_columns(columns, given["anchor_column_name"], given["positive_column_name"])
     output_format, output_scores = settle_format(given)
     filters = settle_filters(given)
+    given["corpus"] = corpus_texts(given["corpus"])
     check_extras(given, filters)
     pairs = read_pairs(list(dataset[anchor]), list(dataset[positive]), given["corpus"])
     request = Request(
@@ -194,7 +195,9 @@ def _settle(given: dict[str, Any]) -> tuple[Request, Pairs, Ids, Any]:
         output_format=output_format,
         output_scores=output_scores,
     )
-    kept = (_id_column(dataset, given[name]) for name in ("anchor_id_column_name", "positive_id_column_name"))
+    named = given["anchor_id_column_name"], given["positive_id_column_name"]
+    check_columns(request, *named, given["corpus_ids"] is not None)
+    kept = (_id_column(dataset, name) for name in named)
     return request, pairs, read_ids(pairs, given["corpus"], given["corpus_ids"], *kept), faiss
 
 

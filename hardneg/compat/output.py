@@ -55,6 +55,49 @@ def read_ids(
     return Ids(anchor, positive, {place: known[text] for place, text in enumerate(pairs.corpus) if text in known})
 
 
+def check_columns(request: Request, anchor_id: str | None, positive_id: str | None, corpus_ids: bool) -> None:
+    """Check that no column of the dataset would be overwritten by one of the output's own.
+
+    Args:
+        request: what is to be returned.
+        anchor_id, positive_id: columns of ids to keep beside the texts.
+        corpus_ids: whether documents have ids.
+
+    Raises:
+        ValueError: two of the output's columns would have one name.
+    """
+    kept = [("anchor", request.anchor), ("positive", request.positive)]
+    kept += [(f"{part}_id", name) for part, name in (("anchor", anchor_id), ("positive", positive_id)) if name]
+    labeled = request.output_format.startswith("labeled")
+    known = corpus_ids or positive_id is not None
+    own = _own_columns(request, known and not labeled)
+    if known and labeled and positive_id is None:
+        own.append(f"{request.positive}_id")
+    taken: dict[str, str] = {}
+    for part, name in kept:
+        if name in own or name in taken:
+            what = f"its {taken[name]}" if name in taken else f"what output_format={request.output_format!r} adds"
+            raise ValueError(
+                f"The dataset's column {name!r} cannot be the {part} of the output, which has that name for {what}: "
+                "rename the column."
+            )
+        taken[name] = part
+
+
+def _own_columns(request: Request, ids: bool) -> list[str]:
+    """Return the names of the columns that a format adds to the dataset's."""
+    if request.output_format in ("triplet", "n-tuple"):
+        numbers = range(1, request.num_negatives + 1)
+        negatives = ["negative"] if request.output_format == "triplet" else [f"negative_{number}" for number in numbers]
+        return [
+            *negatives,
+            *(f"{name}_id" for name in negatives if ids),
+            *(["scores"] if request.output_scores else []),
+        ]
+    plural = "s" if request.output_format == "labeled-list" else ""
+    return [("score" if request.output_scores else "label") + plural]
+
+
 @dataclass(frozen=True, eq=False)
 class _Row:
     """A pair with its query's negatives."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,7 +50,30 @@ class Pairs:
         return np.minimum.reduceat(scores, self.starts[:-1])
 
 
-def read_pairs(anchors: Sequence[Any], positives: Sequence[Any], corpus: Sequence[Any] | None) -> Pairs:
+def corpus_texts(corpus: Any) -> list[str] | None:
+    """Return the texts of a corpus; None if there is none.
+
+    Raises:
+        ValueError: it is no collection of texts: a mapping would give its keys, a string its letters.
+    """
+    if corpus is None:
+        return None
+    kind = type(corpus).__name__
+    if isinstance(corpus, Mapping):
+        raise ValueError(
+            f"corpus must be a list of texts, got a {kind}: give its texts alone, one string a document, and its keys "
+            "as corpus_ids."
+        )
+    if isinstance(corpus, str | bytes) or not isinstance(corpus, Iterable):
+        raise ValueError(f"corpus must be a list of texts, got a {kind}.")
+    texts = list(corpus)
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"corpus must be a list of texts, and its entry {place} is a {type(text).__name__}.")
+    return texts
+
+
+def read_pairs(anchors: Sequence[Any], positives: Sequence[Any], corpus: Sequence[str] | None) -> Pairs:
     """Return the distinct texts and pairs of a dataset's rows.
 
     Raises:
