@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hardneg.pipelines.cli import run as hardneg
 from hardneg.transforms.core.text import cut_digest
 
 DATA = Path("demo", "data")
@@ -46,13 +46,10 @@ def rows(folder: Path) -> list[Row]:
 
 
 def mine() -> int:
-    """Run the command line beside this interpreter, as a user would; return its exit code."""
-    program = Path(sys.executable).with_name("hardneg")
-    if not program.exists():
-        print(f"{program} does not exist: install the project first (make venv)", file=sys.stderr)
-        return 2
+    """Run the command that a user would; return its exit code."""
     print(f"\n$ hardneg {shlex.join(COMMAND)}\n", flush=True)
-    return subprocess.run([str(program), *COMMAND], check=False).returncode
+    # In this process: a child would go on when this one is killed.
+    return hardneg(COMMAND)
 
 
 def triplets_to_show(output: Path) -> Iterator[tuple[Row, Row, Row | None]]:
