@@ -262,6 +262,8 @@ def _audit(
         f"{report.rows:,} rows with {report.negatives:,} negatives of {report.anchors:,} different anchors in "
         f"{report.files:,} files: {'nothing wrong was found.' if report.clean else 'this is wrong:'}"
     )
+    for note in report.notes:
+        _output.print(note, markup=False)
     if report.clean:
         return 0
     _output.print(fault_table(report))

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError, OptionError, parameter
 from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.transforms.audit import auditing
-from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, Recorder, Records, Spot
-from hardneg.transforms.audit.references import (
-    check_run,
-    known_positives,
-    read_reference,
-    triplets_of_run,
-)
+from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Recorder, Records, Spot
+from hardneg.transforms.audit.references import KnownPairs, held_out_texts, known_pairs, read_reference
+from hardneg.transforms.audit.run_checks import check_run, triplets_of_run
 from hardneg.transforms.audit.triplet_files import (
     ColumnNames,
     Layout,
@@ -57,13 +53,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit looked at and what it found; ``clean`` if nothing."""
+    """What an audit looked at and what it found; ``clean`` if nothing. ``notes`` say what it compared the set with."""
 
     files: int
     rows: int
     anchors: int
     negatives: int
     faults: list[Fault]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -89,28 +86,36 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
     layouts = [layout_of(file, names) for file in files]
     records = _records(files, layouts)
     if not len(records) and not records.flaws:
-        raise HardnegError(f"{paths[0]} has no row: there is nothing to check.")
+        raise InputError(f"{paths[0]} has no row: there is nothing to check.", path=paths[0])
+    notes = [_compared(options, known, records, run)] if options.qrels else []
+    held_queries, held_passages = held_out_texts(held_out, records, run)
+    if options.holdout:
+        notes.append(f"{len(held_queries):,} held-out queries and {len(held_passages):,} passages were looked for.")
     findings += auditing.flawed_rows(records, [_place(file) for file in files])
     findings += auditing.empty_texts(records)
-    findings += auditing.positives_among_negatives(records, known)
+    findings += auditing.positives_among_negatives(records, known.known())
     findings += auditing.duplicate_negatives(records, triplets_of_run(run) if run else None)
     findings += auditing.duplicate_ids(records)
     if options.expect:
         findings += auditing.too_few_negatives(records, options.expect)
     findings += check_run(run, options.expect) if run else []
-    findings += auditing.held_out(records, held_out.query_texts, held_out.passage_texts)
+    findings += auditing.held_out(records, held_queries, held_passages)
     return AuditReport(
         files=len(files),
         rows=len(records),
         anchors=len(np.unique(records.anchor)),
         negatives=len(records.negatives.row),
         faults=_faults(findings, files, layouts, records),
+        notes=notes,
     )
 
 
 def _check_options(options: AuditOptions) -> None:
     if options.holdout_split and not options.holdout:
-        raise HardnegError("--holdout-split names one of the qrels of --holdout: leave it out, or give --holdout.")
+        raise OptionError(
+            f"{parameter('holdout_split')} names one of the qrels of {parameter('holdout')}: leave it out, or give "
+            f"{parameter('holdout')}."
+        )
 
 
 def _run_of(files: Sequence[TripletFile]) -> FinishedRun | None:
@@ -120,7 +125,7 @@ def _run_of(files: Sequence[TripletFile]) -> FinishedRun | None:
     return FinishedRun.open(folder) if folder else None
 
 
-def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[Known, list[Finding]]:
+def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[KnownPairs, list[Finding]]:
     """Return the positives known from elsewhere, and what is wrong with the ids of the files they are in."""
     columns = {
         "id_column": options.id_column,
@@ -130,21 +135,59 @@ def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[Known, list[
         "anchor_column": options.query_column,
     }
     named = {option: name for option, name in columns.items() if name}
-    maps: dict[str, KeyMap] = {}
+    queries: KeyMap | None = None
+    passages: list[KeyMap] = []
     findings = []
     for kind, given, option in (("queries", options.queries, "queries"), ("passages", options.corpus, "corpus")):
         if given:
-            reference = read_reference(plan_files(kind, given, option, named), kind)
-            maps[kind] = reference.texts
+            reference = read_reference(plan_files(kind, given, option, named), kind, option)
             findings.append(reference.conflicts)
+            if kind == "queries":
+                queries = reference.texts
+            else:
+                passages = [reference.texts, reference.bare]
     if not options.qrels:
-        return Known(), findings
-    if run and len(maps) < 2:
-        maps = {"queries": run.text_keys("queries"), "passages": run.text_keys("passages"), **maps}
-    empty = KeyMap(*(np.zeros(0, dtype=np.uint64),) * 2)
-    files = plan_files("qrels", options.qrels, "qrels")
-    judged = read_judgements(files, options.min_relevance)
-    return known_positives(judged, maps.get("queries", empty), maps.get("passages", empty)), findings
+        return KnownPairs(), findings
+    judged = read_judgements(plan_files("qrels", options.qrels, "qrels"), options.min_relevance)
+    for rejections in judged.rejections:
+        rejections.check("qrels")
+    if run:
+        queries = queries or run.text_keys("queries")
+        passages = passages or [run.text_keys("passages")]
+    return known_pairs(judged, queries, passages, whole=bool(run and not options.corpus)), findings
+
+
+def _compared(options: AuditOptions, known: KnownPairs, records: Records, run: FinishedRun | None) -> str:
+    """Return how many known pairs the set was compared with.
+
+    Raises:
+        HardnegError: with none.
+    """
+    given = f"{parameter('qrels')} {' '.join(options.qrels)}"
+    if not len(known):
+        raise InputError(
+            f"{given}: it has no judgement of grade {options.min_relevance:g} or more: there is nothing to compare "
+            "with."
+        )
+    if compared := known.compared(records):
+        return f"{compared:,} of {len(known):,} known pairs are of queries of this set, and were compared with it."
+    lacking = [name for name in ("queries", "corpus") if not getattr(options, name)]
+    ids = records.query_id.any() and records.negatives.id.any()
+    if lacking and not run and not ids:
+        raise OptionError(
+            f"{given}: it gives ids, and the set has none, so nothing was compared: give "
+            f"{' and '.join(map(parameter, lacking))}, whose texts are."
+        )
+    if not known.with_texts.any():
+        where = "the set" if lacking else f"{parameter('queries')} and {parameter('corpus')}"
+        raise InputError(
+            f"{given}: 0 of {len(known):,} known pairs have their query and passage in {where}, so nothing was "
+            "compared: check that the ids are the same."
+        )
+    raise InputError(
+        f"{given}: none of its {len(known):,} known pairs is of a query of this set, so nothing was compared: check "
+        "that both are of one collection."
+    )
 
 
 def _records(files: Sequence[TripletFile], layouts: Sequence[Layout | None]) -> Records:

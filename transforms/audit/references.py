@@ -1,140 +1,146 @@
-"""What an audit compares a data set with: known positives, evaluation sets, the tables of the run it came from."""
+"""What an audit compares a data set with: known positives and evaluation sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, id_conflicts
-from hardneg.transforms.audit.triplet_rows import NOT_FINITE, Ints
-from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys, set_keys
-from hardneg.transforms.filters.known import Verdict
+from hardneg.errors import InputError, parameter
+from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Known, Records, id_conflicts
+from hardneg.transforms.core.arrays import BoolArray
+from hardneg.transforms.core.hashing import KeyMap, Keys, pair_keys
+from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.inputs.formats.registry import place
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.judgements import Judgements, read_text_keys
 from hardneg.transforms.output.finished_run import FinishedRun
-from hardneg.transforms.output.pairing import every_pair
-from hardneg.transforms.output.run_tables import read_shard
 
 _NONE = np.zeros(0, dtype=np.uint64)
+_EMPTY = KeyMap(_NONE, _NONE)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Files of queries or passages as keys, and what is wrong with their ids."""
+    """Files of queries or passages as keys, and what is wrong with their ids.
+
+    Attributes:
+        texts: the text's key of each id.
+        bare: likewise of passages without their titles, where they have some.
+        conflicts: the ids that stand for two texts.
+    """
 
     texts: KeyMap
+    bare: KeyMap
     conflicts: Finding
 
 
-def read_reference(files: Sequence[InputFile], kind: str) -> Reference:
-    """Read ``queries`` or ``passages``: the text's key of each id, and the ids that stand for two texts."""
+def read_reference(files: Sequence[InputFile], kind: str, given_as: str) -> Reference:
+    """Read ``queries`` or ``passages``.
+
+    Args:
+        files: as planned.
+        kind: which of the two.
+        given_as: the parameter that they were given as.
+
+    Raises:
+        InputError: they can't be read, or too many rows can't be used.
+    """
     column = {"queries": "query_id", "passages": "passage_id"}[kind]
     read = read_text_keys(files, kind)
+    for rejections in read.rejections:
+        rejections.check(given_as)
     repeated = np.flatnonzero(id_conflicts(read.ids, read.texts))
     examples = [
         f"{place(files[int(read.file[row])], int(read.line[row]))}: {column} with another text than before"
         for row in repeated[:EXAMPLES]
     ]
-    return Reference(
-        KeyMap(read.ids, read.texts), Finding("duplicate_ids", len(np.unique(read.ids[repeated])), [*examples])
+    conflicts = Finding("duplicate_ids", len(np.unique(read.ids[repeated])), [*examples])
+    titled = [replace(file, columns=replace(file.columns, title=None)) for file in files if file.columns.title]
+    bare = read_text_keys(titled, kind)
+    return Reference(KeyMap(read.ids, read.texts), KeyMap(bare.ids, bare.texts), conflicts)
+
+
+@dataclass(frozen=True)
+class KnownPairs:
+    """Judged positives, as far as their texts are known. Arrays have one entry a pair.
+
+    Attributes:
+        query_ids, passage_ids: keys of their ids.
+        query_texts: keys of the queries' texts, 0 where it is not known.
+        passage_texts: likewise of the passages, by each form of their texts.
+        whole: whether a passage without a text is in no triplet, since the run that made the set has none of it.
+    """
+
+    query_ids: Keys = field(default_factory=lambda: _NONE)
+    passage_ids: Keys = field(default_factory=lambda: _NONE)
+    query_texts: Keys = field(default_factory=lambda: _NONE)
+    passage_texts: tuple[Keys, ...] = ()
+    whole: bool = False
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+    @property
+    def with_texts(self) -> BoolArray:
+        """Which pairs can be looked for by their texts, bool (n,)."""
+        known = np.full(len(self), self.whole)
+        for texts in self.passage_texts:
+            known |= texts != 0
+        return known & (self.query_texts != 0)
+
+    def known(self) -> Known:
+        """Return the pairs in the form in which they are looked for."""
+        parts = [_NONE]
+        for texts in self.passage_texts:
+            both = (self.query_texts != 0) & (texts != 0)
+            parts.append(pair_keys(self.query_texts[both], texts[both]))
+        return Known(np.unique(np.concatenate(parts)), pair_keys(self.query_ids, self.passage_ids))
+
+    def compared(self, records: Records) -> int:
+        """Return how many pairs are of a query of a set, and so would be found there."""
+        hit = self.with_texts & np.isin(self.query_texts, records.anchor)
+        if records.negatives.id.any():
+            hit |= np.isin(self.query_ids, records.query_id)
+        return int(hit.sum())
+
+
+def known_pairs(judged: Judgements, queries: KeyMap | None, passages: Sequence[KeyMap], whole: bool) -> KnownPairs:
+    """Return judged positives with their texts.
+
+    Args:
+        judged: the judgements.
+        queries: the text's key of each query id; None: not known.
+        passages: likewise of passages, with and without their titles.
+        whole: as in ``KnownPairs``.
+    """
+    texts = (queries or _EMPTY).get(judged.query_ids)
+    return KnownPairs(
+        judged.query_ids, judged.passage_ids, texts, tuple(each.get(judged.passage_ids) for each in passages), whole
     )
 
 
-def known_positives(judged: Judgements, queries: KeyMap, passages: KeyMap) -> Known:
-    """Return judged positives as pairs of texts, where both texts are known, and as pairs of ids."""
-    query_texts, passage_texts = queries.get(judged.query_ids), passages.get(judged.passage_ids)
-    both = (query_texts != 0) & (passage_texts != 0)
-    return Known(pair_keys(query_texts[both], passage_texts[both]), pair_keys(judged.query_ids, judged.passage_ids))
+def held_out_texts(held_out: Holdout, records: Records, run: FinishedRun | None) -> tuple[Keys, Keys]:
+    """Return the keys of the texts of held-out queries and passages; ids are looked up in the set, or in its run.
 
-
-def check_run(run: FinishedRun, expected: int | None) -> list[Finding]:
-    """Find what is wrong in the tables beside a run's triplets.
-
-    Ids that stand twice in ``queries/`` or ``passages/``, pairs that stand twice in ``candidates/``, scores there that
-    are not finite, and queries that have a positive but no negative, if a number is expected.
+    Raises:
+        InputError: there are only ids, and the set has none.
     """
-    duplicates, scores = Finding("duplicate_ids", 0), Finding(NOT_FINITE, 0)
-    without = Finding("too_few_negatives", 0)
-    for kind, column in (("queries", "query_id"), ("passages", "passage_id")):
-        for path in run.shards(kind).values():
-            ids = read_shard(path, [column])[column]
-            again = np.flatnonzero(occurrence(id_keys(ids)) > 0)
-            _add(duplicates, len(again), [f"{path}: {column} {ids[row]} stands twice" for row in again[:EXAMPLES]])
-    for path in run.shards("candidates").values():
-        table = read_shard(path)
-        ids = pair_keys(id_keys(table["query_id"]), id_keys(table["passage_id"]))
-        again = np.flatnonzero(occurrence(ids) > 0)
-        _add(duplicates, len(again), [f"{path}: {_pair(table, row)} stands twice" for row in again[:EXAMPLES].tolist()])
-        for name in table.schema.names:
-            bad = _not_finite(table[name])
-            said = [f"{path}: {_pair(table, row)} has {name} = {table[name][row]}" for row in bad[:EXAMPLES].tolist()]
-            _add(scores, len(bad), said)
-        if expected:
-            empty = _without_negatives(table)
-            _add(without, len(empty), [f"{path}: query {query} has none of {expected}" for query in empty[:EXAMPLES]])
-    return [duplicates, scores, without]
-
-
-def _add(finding: Finding, count: int, examples: Sequence[str]) -> None:
-    finding.count += count
-    finding.examples = [*finding.examples, *examples][:EXAMPLES]
-
-
-def _pair(table: pa.Table, row: int) -> str:
-    return f"query {table['query_id'][row]} with passage {table['passage_id'][row]}"
-
-
-def _not_finite(column: pa.ChunkedArray) -> Ints:
-    if not pa.types.is_floating(column.type):
-        return np.zeros(0, dtype=np.int64)
-    finite = pc.is_finite(column.cast(pa.float64())).fill_null(True)
-    return np.flatnonzero(~finite.to_numpy())
-
-
-def _without_negatives(candidates: pa.Table) -> list[str]:
-    positive = pc.equal(candidates["verdict"], Verdict.POSITIVE)
-    with_positive = candidates.filter(positive)["query_id"].unique()
-    with_negative = candidates.filter(candidates["selected"].is_valid())["query_id"].unique()
-    has = pc.is_in(with_positive, value_set=with_negative)
-    return with_positive.filter(pc.invert(has)).to_pylist()
-
-
-def triplets_of_run(run: FinishedRun) -> Callable[[Keys], Ints]:
-    """Return a function that says how many triplets with a key a run's ``candidates/`` account for.
-
-    Two queries of equal text with one positive, or two positives of equal text, make equal triplets: the data set
-    repeats itself because the input did. The key is that of ``auditing.duplicate_negatives``.
-    """
-    queries, passages = run.text_keys("queries"), run.text_keys("passages")
-    relabelled = bool(run.options.get("relabel_suspected"))
-    kinds = [Verdict.POSITIVE, *([Verdict.SUSPECTED_POSITIVE] if relabelled else [])]
-
-    def count(wanted: Keys) -> Ints:
-        keys = np.unique(wanted)
-        counts = np.zeros(len(keys), dtype=np.int64)
-        for shard in run.tables("candidates", ["query_id", "passage_id", "verdict", "selected"]):
-            made = _triplet_keys(shard, kinds, queries, passages)
-            made = made[np.isin(made, keys)]
-            np.add.at(counts, np.searchsorted(keys, made), 1)
-        return counts[np.searchsorted(keys, wanted)]
-
-    return count
-
-
-def _triplet_keys(candidates: pa.Table, kinds: Sequence[Verdict], queries: KeyMap, passages: KeyMap) -> Keys:
-    """Return the key of each triplet, positives (of these verdicts) x mined of each query."""
-    ids = id_keys(candidates["query_id"])
-    texts = passages.canonical(id_keys(candidates["passage_id"]))
-    of_kinds = pc.is_in(candidates["verdict"], value_set=pa.array([str(kind) for kind in kinds]))
-    positives = np.flatnonzero(of_kinds.to_numpy())
-    positives = positives[np.argsort(ids[positives], kind="stable")]
-    mined = np.flatnonzero(candidates["selected"].is_valid().to_numpy())
-    places, negatives = every_pair(ids[positives], ids[mined])
-    positive, negative = positives[places], mined[negatives]
-    one_each = set_keys(np.arange(len(positive) + 1, dtype=np.int64), texts[positive])
-    return pair_keys(pair_keys(queries.canonical(ids[negative]), one_each), texts[negative])
+    queries, passages = held_out.query_texts, held_out.passage_texts
+    if not len(held_out.query_ids) and not len(held_out.passage_ids):
+        return queries, passages
+    if run:
+        of_queries, of_passages = run.text_keys("queries"), run.text_keys("passages")
+    else:
+        parts = (records.positives, records.negatives)
+        of_queries = KeyMap(records.query_id, records.anchor)
+        of_passages = KeyMap(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("id", "text")))
+        if not records.query_id.any() and not any(part.id.any() for part in parts):
+            raise InputError(
+                f"{parameter('holdout')} gives ids, and the set has none to compare with: give the evaluation set's "
+                "texts, such as its BEIR folder.",
+                parameter="holdout",
+            )
+    found = (of_queries.get(held_out.query_ids), of_passages.get(held_out.passage_ids))
+    return np.concatenate([queries, found[0]]), np.concatenate([passages, found[1]])

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from hardneg.errors import InputError, parameter
+from hardneg.transforms.audit.exports import exported_tables
 from hardneg.transforms.inputs import synonyms
 from hardneg.transforms.inputs.columns import listed, negative_columns
 from hardneg.transforms.inputs.formats.registry import ROW_FORMATS, format_of, has_row_format
@@ -92,7 +93,9 @@ def run_of(file: TripletFile) -> str | None:
 
 def _files_of(path: str) -> list[str]:
     folder = path.rstrip("/") or path
-    for inside in (f"{folder}/triplets", folder):
+    if tables := exported_tables(folder):
+        return [file for table in tables for file in files_in(table)]
+    for inside in (f"{folder}/triplets", folder, f"{folder}/data"):
         if files := [file for file in files_in(inside) if has_row_format(file)]:
             return files
     if is_folder(path) and not matching_files(path):

@@ -21,6 +21,7 @@ class Format(ABC):
         table: the folder of its rows, if that is not called like the format.
         fixed: whether every row has the same number of negatives; rows of fewer then stand in tables beside.
         scored: whether it always has the logits.
+        lists_negatives: whether its rows have columns of positives and of negatives, which ``audit`` checks.
         suffix: of its files, which says what they are.
         aliases: further names under which ``load_dataset`` finds its rows.
         beside: the tables that ``of_queries`` and ``of_passages`` make.
@@ -31,6 +32,7 @@ class Format(ABC):
     table: ClassVar[str] = ""
     fixed: ClassVar[bool] = False
     scored: ClassVar[bool] = False
+    lists_negatives: ClassVar[bool] = True
     suffix: ClassVar[Literal["parquet", "jsonl"]] = "parquet"
     aliases: ClassVar[tuple[str, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ()

@@ -18,6 +18,7 @@ class LabeledList(Format):
 
     name = "labeled-list"
     made_for = "sentence-transformers' CrossEncoderTrainer: LambdaLoss, ListNetLoss"
+    lists_negatives = False
 
     def view(self, chosen: Chosen, negatives: int, scores: bool) -> View:
         both, offsets = positives_then_negatives(chosen)

@@ -19,6 +19,7 @@ class LabeledPair(Format):
 
     name = "labeled-pair"
     made_for = "sentence-transformers' CrossEncoderTrainer: BinaryCrossEntropyLoss; with scores MSELoss"
+    lists_negatives = False
 
     def view(self, chosen: Chosen, negatives: int, scores: bool) -> View:
         both, starts = positives_then_negatives(chosen)

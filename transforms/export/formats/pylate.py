@@ -33,6 +33,7 @@ class PyLate(Format):
     table = "scores"
     fixed = True
     scored = True
+    lists_negatives = False
     aliases = ("train",)  # published sets have both names
     beside = ("queries", "documents")
 
