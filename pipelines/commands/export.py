@@ -19,7 +19,7 @@ from hardneg.pipelines.runs.output_place import put_in_place, refuse_existing
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import Keys, id_keys
 from hardneg.transforms.corpus.segments import open_segment
-from hardneg.transforms.export.choice import COLUMNS, Asked, Chosen, choose_pairs, with_texts
+from hardneg.transforms.export.choice import CHOICE_COLUMNS, ChoiceOptions, Chosen, choose_pairs, with_texts
 from hardneg.transforms.export.files import (
     export_file_name,
     export_manifest,
@@ -56,7 +56,7 @@ class _Source:
     """The run, and what is taken of it."""
 
     run: FinishedRun
-    asked: Asked
+    asked: ChoiceOptions
     options: ExportOptions
     form: Format
 
@@ -104,20 +104,20 @@ def _open(run: str, options: ExportOptions) -> _Source:
     asked = finished.options.get("negatives")
     if not isinstance(asked, int):
         raise HardnegError(f"{run}: its manifest.json names no --negatives: give a folder that `hardneg mine` wrote.")
-    finished.require("candidates", COLUMNS)
+    finished.require("candidates", CHOICE_COLUMNS)
     for kind in ("queries", "passages"):
         finished.require(kind)
     form = format_named(options.format)
     exactly = form.fixed and options.short == "drop"
     relabel = bool(finished.options.get("relabel_suspected"))
-    return _Source(finished, Asked(options.negatives or asked, relabel, exactly), options, form)
+    return _Source(finished, ChoiceOptions(options.negatives or asked, relabel, exactly), options, form)
 
 
 def _survey(source: _Source) -> Survey:
     """Look through the candidates once, without their texts."""
     counts = dict.fromkeys(("queries", "queries_short", "queries_left_out", "pairs", "pairs_without_logit"), 0)
     keys, held_out = [np.zeros(0, dtype=np.uint64)], 0
-    for table in source.run.tables("candidates", COLUMNS):
+    for table in source.run.tables("candidates", CHOICE_COLUMNS):
         chosen = choose_pairs(table, source.asked)
         counts["queries"] += len(chosen.table["query_id"].unique())
         counts["queries_short"] += chosen.short
@@ -191,7 +191,7 @@ def _write(source: _Source, survey: Survey, folder: str, work: str) -> Iterator[
     built = store_segments(source.run, work, survey.wanted)
     queries = source.run.shards("queries")
     for number, path in source.run.shards("candidates").items():
-        pairs = choose_pairs(read_shard(path, COLUMNS), source.asked).table
+        pairs = choose_pairs(read_shard(path, CHOICE_COLUMNS), source.asked).table
         if not len(pairs):
             continue
         if number not in queries:

@@ -1,1 +1,16 @@
-"""TODO."""
+"""One run from its plan to its published output: the runner, the folder that it works in, and where its output goes."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "output_place": ["put_in_place", "refuse_existing", "replaced_by"],
+        "plan": ["Plan"],
+        "publishing": ["clear", "publish"],
+        "runner": ["pipeline_options", "run_graph", "worker_threads"],
+        "work_folder": ["ESTIMATE", "SUMMARY", "notes", "release", "working"],
+    },
+)

@@ -36,9 +36,9 @@ from hardneg.pipelines.cli import run as command
 from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.options.finished import ExportOptions
 from hardneg.transforms.core import storage
-from hardneg.transforms.export.choice import Asked, choose_pairs
+from hardneg.transforms.export.choice import ChoiceOptions, choose_pairs
 from hardneg.transforms.export.files import json_lines, shard_bytes
-from hardneg.transforms.output.layout import APART, layout
+from hardneg.transforms.output.layout import APART, reading_order
 
 
 @settings(max_examples=8, deadline=None)
@@ -83,7 +83,7 @@ def test_every_format_holds_what_was_mined(
 def test_pairs_are_those_of_whole_queries(seed: int, negatives: int, exactly: bool, relabel: bool) -> None:
     _, _, rows = made_up(seed, queries=5)
     table = pa.Table.from_pylist(rows, schema=CANDIDATES)
-    chosen = choose_pairs(table, Asked(negatives, relabel, exactly))
+    chosen = choose_pairs(table, ChoiceOptions(negatives, relabel, exactly))
     wanted, short, left_out = [], 0, 0
     for query in sorted({row["query_id"] for row in rows}):
         own = [row for row in rows if row["query_id"] == query]
@@ -180,7 +180,7 @@ def test_a_row_with_several_positives_stands_apart_from_each() -> None:
             "positive_text": pa.array(texts, pa.list_(pa.binary(16))),
         }
     )
-    order, close = layout(table, ("at",))
+    order, close = reading_order(table, ("at",))
     places = sorted(order.to_pylist().index(row) for row in (50, 51, 52))
     assert close == 0
     assert min(np.diff(places)) > APART

@@ -22,11 +22,11 @@ from hardneg.transforms.output.pairing import first_of_each_text
 from hardneg.transforms.output.run_segments import place_candidates
 
 Ints = npt.NDArray[np.int64]
-COLUMNS = ("query_id", "passage_id", "logit", "verdict", "reason", "selected")
+CHOICE_COLUMNS = ("query_id", "passage_id", "logit", "verdict", "reason", "selected")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ChoiceOptions:
     """What is taken of a run.
 
     Attributes:
@@ -58,11 +58,11 @@ class Pairs:
     held_out: int
 
 
-def choose_pairs(candidates: pa.Table, asked: Asked) -> Pairs:
+def choose_pairs(candidates: pa.Table, asked: ChoiceOptions) -> Pairs:
     """Choose the pairs of a shard of ``candidates/``: see ``Pairs``.
 
     Args:
-        candidates: at least COLUMNS.
+        candidates: at least CHOICE_COLUMNS.
     """
     known = pc.equal(candidates["verdict"], Verdict.POSITIVE)
     # A positive with a reason is in no triplet: it is weak and was to be dropped, or held out.

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hardneg.transforms.export.choice import Chosen, Ints
-from hardneg.transforms.output.layout import layout
+from hardneg.transforms.output.layout import reading_order
 
 _ORDER = ("round", "query_digest", "query_id", "positive_id")
 
@@ -37,7 +37,7 @@ class View:
 
     def laid_out(self) -> tuple[pa.Table, int]:
         """Return the rows as they are written, and how many stand too close to a related one."""
-        order, close = layout(self.keys, _ORDER)
+        order, close = reading_order(self.keys, _ORDER)
         return self.table.take(order), close
 
 

@@ -1,1 +1,20 @@
-"""TODO."""
+"""What a run leaves: its shards in their order, its manifest and card, and a finished run read back."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "finished_run": ["RUN_TABLES", "FinishedRun"],
+        "layout": ["APART", "TRIPLETS", "TRIPLET_KEYS", "reading_order"],
+        "manifest": ["CARD", "JUDGE", "MANIFEST", "describe_inputs", "make_manifest", "write_card", "write_manifest"],
+        "reread": ["stored_block", "stored_queries"],
+        "reread_stage": ["ReadStoredRun"],
+        "run_segments": ["place_candidates", "store_segment", "store_segments"],
+        "run_tables": ["columns_of", "read_batches", "read_shard"],
+        "shards": ["ROW_GROUP", "Shard", "parquet_bytes", "shard_name", "write_bytes", "write_shard"],
+        "write_stage": ["WriteShards"],
+    },
+)

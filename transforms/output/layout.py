@@ -37,11 +37,11 @@ def lay_out_triplets(table: pa.Table) -> tuple[pa.Table, int]:
         the TRIPLETS columns in the order to write, and how many rows stand closer than ``APART`` to a row with
         their query or an equal positive text because no other was left.
     """
-    order, close = layout(table, ("selected", "query_digest", "query_id", "positive_id"))
+    order, close = reading_order(table, ("selected", "query_digest", "query_id", "positive_id"))
     return table.select(TRIPLETS.names).take(order), close
 
 
-def layout(table: pa.Table, by: Sequence[str]) -> tuple[pa.Array, int]:
+def reading_order(table: pa.Table, by: Sequence[str]) -> tuple[pa.Array, int]:
     """Return the order of a shard's rows for a trainer that reads in order.
 
     Args:

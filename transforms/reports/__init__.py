@@ -1,1 +1,19 @@
-"""TODO."""
+"""What there is to say of a finished run: counted, estimated at other thresholds, measured by judgements."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["funnel", "highlights"],
+    submod_attrs={
+        "evaluation": ["CANDIDATE_COLUMNS", "Figure", "QuerySums", "Relevance", "figures", "sum_queries"],
+        "funnel": ["Kind", "Step"],
+        "highlights": ["OVERLAP_GROUPS", "Highlights", "Row"],
+        "marking": ["Certificate", "Pair", "certify", "delimiter_of", "draw_pairs", "read_marks", "sheet_of"],
+        "reporting": ["Asked", "Kept", "Outcome", "Sample", "outcomes"],
+        "run_sample": ["SampleTaking", "count_and_sample"],
+        "tallies": ["GROUPS", "Histogram", "Tally", "histogram", "tally", "total"],
+    },
+)
