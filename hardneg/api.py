@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError, OptionError, RunError
 from hardneg.pipelines.commands import audit as auditing
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.commands.audit import AuditReport
@@ -75,7 +75,7 @@ class Run:
 
         files = list(FinishedRun.open(self.folder).shards("triplets").values())
         if not files:
-            raise HardnegError(f"{self.folder} has no triplets: no candidate passed; see the verdicts of candidates().")
+            raise RunError(f"{self.folder} has no triplets: no candidate passed; see the verdicts of candidates().")
         return load_dataset("parquet", data_files=files, split="train")
 
     def candidates(self, **options: Any) -> pa.Table:
@@ -150,7 +150,7 @@ def load_candidates(
     finished = FinishedRun.open(folder)
     wanted = [verdict] if isinstance(verdict, str) else list(verdict or ())
     if unknown := [each for each in wanted if each not in set(Verdict)]:
-        raise HardnegError(f"There is no verdict {unknown[0]!r}: use one of {', '.join(Verdict)}.")
+        raise OptionError(f"There is no verdict {unknown[0]!r}: use one of {', '.join(Verdict)}.")
     finished.require("candidates")
     parts = [
         table.filter(pc.is_in(table["verdict"], value_set=pa.array(wanted))) if wanted else table
@@ -158,7 +158,7 @@ def load_candidates(
     ]
     table = pa.concat_tables(parts, promote_options="default")
     if missing := [name for name in columns or () if name not in table.column_names]:
-        raise HardnegError(f"candidates/ has no column {missing[0]!r}: it has {', '.join(table.column_names)}.")
+        raise OptionError(f"candidates/ has no column {missing[0]!r}: it has {', '.join(table.column_names)}.")
     kept = table.select(columns) if columns is not None else table
     for kind, name in (("queries", "query"), ("passages", "passage")) if texts else ():
         ids = table[f"{name}_id"].to_pylist()
@@ -181,7 +181,7 @@ def audit(data: Run | PathLike | Sequence[PathLike] | TableLike, **options: Any)
     with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live:
         paths = [data.folder] if isinstance(data, Run) else _files(data, "data", live)
         if not paths:
-            raise HardnegError("There is nothing to audit: give a run, a folder, files or a table.")
+            raise OptionError("There is nothing to audit: give a run, a folder, files or a table.")
         return auditing.audit(paths, checked)
 
 
@@ -190,7 +190,7 @@ def _checked(kind: type[Options], options: Mapping[str, Any]) -> Options:
     try:
         return kind.model_validate({name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        raise HardnegError(problems_of(error)) from None
+        raise OptionError(problems_of(error)) from None
 
 
 def _files(value: Any, name: str, folder: str) -> list[str]:
@@ -218,7 +218,7 @@ def _table(value: Any, name: str) -> pa.Table:
             return pa.Table.from_pandas(value, preserve_index=False)
         return pa.Table.from_pylist([dict(row) for row in value])
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise HardnegError(
+        raise InputError(
             f"{name} is no table ({error}): give paths, a datasets.Dataset, a pyarrow.Table, a pandas.DataFrame, a "
             "mapping of columns or a list of rows."
         ) from None
@@ -237,7 +237,7 @@ def _model(given: Any, name: str, folder: str) -> str:
     if isinstance(given, (str, os.PathLike)):
         return os.fspath(given)
     if not hasattr(given, "save_pretrained"):
-        raise HardnegError(
+        raise OptionError(
             f"{name} is a {type(given).__name__}: give a name, a folder, or a model of sentence-transformers."
         )
     path = os.path.join(folder, name)

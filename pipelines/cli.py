@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from hardneg import __version__
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, OptionError, parameter
 
 FAULTS = 1  # what an audit found, in the user's data
 USER_ERROR = 2
@@ -162,7 +162,9 @@ def _mine(
     from hardneg.pipelines.terminal.display import watching
 
     if dry_run and config.from_run:
-        raise HardnegError("--dry-run has nothing to tell of --from RUN: it takes seconds; run it.")
+        raise OptionError(
+            f"{parameter('dry_run')} has nothing to tell of {parameter('from_run')} RUN: it takes seconds; run it."
+        )
     if dry_run:
         from hardneg.pipelines.commands.estimate import estimate, scratch
 
@@ -347,7 +349,9 @@ def _report_run(
     try:
         _output.print(f"All of it as a page: {write_report(found)}", markup=False)
     except HardnegError as error:
-        _log.print(f"No page was written: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _log.print(
+            f"No page was written: {error.told(_option)}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
     return 0
 
 

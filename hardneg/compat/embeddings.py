@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.errors import HardnegError
+from hardneg.errors import ModelError
 
 _PROBE = 32  # texts, evenly spread over all
 
@@ -64,11 +64,11 @@ class Side:
             )
         )
         if values.ndim != 2 or len(values) != len(texts):
-            raise HardnegError(f"The model gave an array of shape {values.shape} for {len(texts)} texts.")
+            raise ModelError(f"The model gave an array of shape {values.shape} for {len(texts)} texts.")
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             text = texts[int(np.argmin(finite))]
-            raise HardnegError(f"The model's embedding of {text[:60]!r} is not finite: run it in float32.")
+            raise ModelError(f"The model's embedding of {text[:60]!r} is not finite: run it in float32.")
         return values
 
     def address(self) -> str:

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from hardneg.compat.pairs import Pairs
 from hardneg.compat.search import Pool, Vectors
-from hardneg.errors import HardnegError
+from hardneg.errors import ModelError
 from hardneg.transforms.core.arrays import IntArray
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ class LiveCrossEncoder:
         given = self.model.predict(pairs, batch_size=self.batch_size, convert_to_tensor=True, pool=self.pool)
         values = torch.as_tensor(given).detach().float().cpu().numpy()
         if values.shape != (len(pairs),):
-            raise HardnegError(
+            raise ModelError(
                 f"The cross-encoder gave {values.shape} scores for {len(pairs)} pairs; take one that has one output."
             )
         finite = np.isfinite(values)
         if not finite.all():
             query, document = (text[:60] for text in pairs[int(np.argmin(finite))])
-            raise HardnegError(
+            raise ModelError(
                 f"The cross-encoder's score of {query!r} and {document!r} is not finite: run it in float32."
             )
         return values
@@ -107,7 +107,7 @@ class LiveCrossEncoder:
         if not self.sigmoids:
             return scores
         if not inside:
-            raise HardnegError("The cross-encoder's scores are neither sigmoids nor logits: some only lie in 0 to 1.")
+            raise ModelError("The cross-encoder's scores are neither sigmoids nor logits: some only lie in 0 to 1.")
         wide = scores.astype(np.float64)
         with np.errstate(divide="ignore"):
             return np.clip(np.log(wide) - np.log1p(-wide), -_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float32)

@@ -13,7 +13,7 @@ from hardneg.compat.pairs import Pairs
 from hardneg.compat.request import Request
 from hardneg.compat.scores import Found, LiveCrossEncoder
 from hardneg.compat.selection import Mined, filter_pool
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError
 from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
 from hardneg.transforms.core.partition import DIGEST
@@ -109,7 +109,7 @@ def _check_positives(rows: Sequence[pa.Table], judge: JudgeName) -> None:
     """Say in this function's own words what the calibration would say in the command line's."""
     positives = sum(int(pc.sum(table["countable"]).as_py() or 0) for table in rows)
     if judge == "bi-encoder" and positives < FALLBACK_POSITIVES:
-        raise HardnegError(
+        raise InputError(
             f"{positives} known positives were retrieved, too few to calibrate the judge 'bi-encoder' by (at least "
             f"{FALLBACK_POSITIVES}): give more positives, a larger range_max, or a cross_encoder."
         )

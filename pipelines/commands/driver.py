@@ -8,7 +8,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, InputError, RunError, parameter
 from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.graphs.mine import build
 from hardneg.pipelines.graphs.remine import build_from_run, stored_manifest
@@ -40,9 +40,9 @@ def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
         try:
             finish(config)
         except HardnegError as error:
-            failed.append(str(error))
+            failed.append(error.told(parameter))
     if failed:
-        raise HardnegError(" ".join(failed))
+        raise RunError(" ".join(failed))
     return manifest
 
 
@@ -63,8 +63,9 @@ def _report(config: MineConfig) -> None:
     try:
         write_report(report(output, REPORT_DEFAULTS))
     except (HardnegError, OSError) as error:
-        raise HardnegError(
-            f"The run in {output} is finished, but its report.html was not written: {str(error).removesuffix('.')}; "
+        why = error.told(parameter) if isinstance(error, HardnegError) else str(error)
+        raise RunError(
+            f"The run in {output} is finished, but its report.html was not written: {why.removesuffix('.')}; "
             f"`hardneg report {output}` makes it again."
         ) from None
 
@@ -77,9 +78,8 @@ def export_formats(config: MineConfig) -> None:
         try:
             export(config.output, ExportOptions.model_validate({"format": form, "output": folder, **short}))
         except HardnegError as error:
-            raise HardnegError(
-                f"The run in {config.output} is finished, but was not exported as {form}: {error}"
-            ) from None
+            why = error.told(parameter)
+            raise RunError(f"The run in {config.output} is finished, but was not exported as {form}: {why}") from None
 
 
 def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
@@ -118,7 +118,7 @@ def _further_files(config: MineConfig) -> dict[tuple[str, str], list[str]]:
         for name, pattern in named.items():
             further[option, name] = storage.list_files(pattern)
             if not further[option, name]:
-                raise HardnegError(f"--{option.replace('_', '-')} {name}={pattern}: no file matches; check the path.")
+                raise InputError(f"{parameter(option)} {name}={pattern}: no file matches; check the path.")
     return further
 
 
@@ -126,12 +126,14 @@ def _read_judge(path: str, config: MineConfig) -> CalibratedJudge:
     with explaining(path):
         data = storage.read_file(path)
     try:
-        denoising = CalibratedJudge.from_json(data.decode("utf-8"), f"--judge-file {path}")
+        denoising = CalibratedJudge.from_json(data.decode("utf-8"), f"{parameter('judge_file')} {path}")
     except UnicodeDecodeError:
-        raise HardnegError(f"--judge-file {path} is no judge.json: give the file of a calibration.") from None
+        raise InputError(
+            f"{parameter('judge_file')} {path} is no judge.json: give the file of a calibration."
+        ) from None
     if unknown := sorted(set(denoising.judge.signals) - set(signals_of(config.sources))):
-        raise HardnegError(
-            f"--judge-file {path} judges by {unknown[0]!r}, which no retriever of this run gives: name the retrievers "
-            "as in its calibration, or calibrate again."
+        raise InputError(
+            f"{parameter('judge_file')} {path} judges by {unknown[0]!r}, which no retriever of this run gives: name "
+            "the retrievers as in its calibration, or calibrate again."
         )
     return denoising

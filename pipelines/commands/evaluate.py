@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError, OptionError, RunError, parameter
 from hardneg.pipelines.options.finished import EvaluateOptions
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.files import explaining
@@ -125,14 +125,17 @@ def _counted(judged: bool) -> tuple[str, ...]:
 
 def _check_options(options: EvaluateOptions) -> None:
     if not (options.judgements or options.draw or options.marked):
-        raise HardnegError("Nothing to do: give --judgements FILE, --draw N with --sheet FILE, or --marked FILE.")
+        raise OptionError(
+            f"Nothing to do: give {parameter('judgements')} FILE, {parameter('draw')} N with {parameter('sheet')} "
+            f"FILE, or {parameter('marked')} FILE."
+        )
     if bool(options.draw) != bool(options.sheet):
-        raise HardnegError("--draw N and --sheet FILE belong together: give both.")
+        raise OptionError(f"{parameter('draw')} N and {parameter('sheet')} FILE belong together: give both.")
     if options.sheet:
         delimiter_of(options.sheet)
         if storage.exists(options.sheet):
-            raise HardnegError(
-                f"--sheet {options.sheet} exists, and may hold marks: move it away or name another file."
+            raise OptionError(
+                f"{parameter('sheet')} {options.sheet} exists, and may hold marks: move it away or name another file."
             )
 
 
@@ -142,7 +145,7 @@ def _draw(run: FinishedRun, options: EvaluateOptions) -> int:
     assert options.sheet
     pairs = draw_pairs(run.tables("candidates", _DRAWN_COLUMNS), options.draw, options.seed)
     if not pairs:
-        raise HardnegError(f"{run.path} has no mined pair to draw.")
+        raise RunError(f"{run.path} has no mined pair to draw.")
     passages = [each for pair in pairs for each in (pair.passage_id, pair.positive_id) if each]
     text = sheet_of(
         pairs,
@@ -187,9 +190,9 @@ def _sums(run: FinishedRun, options: EvaluateOptions) -> QuerySums:
     if options.judgements:
         judgements = read_judgements(plan_files("qrels", options.judgements, "judgements"), options.min_relevance)
         if not np.isin(judgements.judged_queries, queries.keys).any():
-            raise HardnegError(
-                f"--judgements {options.judgements[0]}: it names no query of {run.path}: check that its ids are the "
-                "run's."
+            raise InputError(
+                f"{parameter('judgements')} {options.judgements[0]}: it names no query of {run.path}: check that its "
+                "ids are the run's."
             )
         relevance = Relevance(judgements, queries, run.text_keys("passages"))
     wanted = [*CANDIDATE_COLUMNS, *([similarity] if similarity else [])]

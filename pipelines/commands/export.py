@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.errors import HardnegError
+from hardneg.errors import OptionError, RunError, parameter
 from hardneg.pipelines.options.finished import ExportOptions
 from hardneg.pipelines.runs.output_place import put_in_place, refuse_existing
 from hardneg.transforms.core import storage
@@ -96,14 +96,18 @@ def _check_apart(run: str, output: str) -> None:
     of_run, of_output = (Path(path).resolve() if local else PurePosixPath(path) for path in (run, output))
     inside = of_output.relative_to(of_run).parts[:1] if of_run in of_output.parents else ()
     if of_run == of_output or of_output in of_run.parents or (inside and inside[0] in (*RUN_TABLES, *_FILES)):
-        raise HardnegError(f"--output {output} would replace a part of the run {run}: give the export its own folder.")
+        raise OptionError(
+            f"{parameter('output')} {output} would replace a part of the run {run}: give the export its own folder."
+        )
 
 
 def _open(run: str, options: ExportOptions) -> _Source:
     finished = FinishedRun.open(run)
     asked = finished.options.get("negatives")
     if not isinstance(asked, int):
-        raise HardnegError(f"{run}: its manifest.json names no --negatives: give a folder that `hardneg mine` wrote.")
+        raise RunError(
+            f"{run}: its manifest.json names no {parameter('negatives')}: give a folder that `hardneg mine` wrote."
+        )
     finished.require("candidates", CHOICE_COLUMNS)
     for kind in ("queries", "passages"):
         finished.require(kind)
@@ -127,7 +131,7 @@ def _survey(source: _Source) -> Survey:
         held_out += chosen.held_out
         keys.append(np.unique(id_keys(chosen.table["passage_id"])))
     if held_out != source.run.counts.get("positives_held_out", 0):
-        raise HardnegError(
+        raise RunError(
             f"{source.run.path}: its candidates/ does not say which positives belong to an evaluation set, so an older "
             f"hardneg mined it: `hardneg mine --from {source.run.path} --output NEW` mines it again from its scores."
         )
@@ -142,20 +146,22 @@ def _check(source: _Source, counts: dict[str, int]) -> None:
     """Raise HardnegError where the run lacks what the format needs, or leaves a choice open."""
     options, run = source.options, source.run.path
     if source.form.fixed and options.short is None and counts["queries_short"]:
-        raise HardnegError(
+        raise OptionError(
             f"{counts['queries_short']:,} of {counts['queries']:,} queries of {run} have fewer than "
-            f"{source.negatives} negatives, and every row of {options.format} has as many: choose --short drop, to "
-            "leave them out, or --short smaller, to have tables of fewer negatives beside."
+            f"{source.negatives} negatives, and every row of {options.format} has as many: choose {parameter('short')} "
+            f"drop, to leave them out, or {parameter('short')} smaller, to have tables of fewer negatives beside."
         )
     if not counts["pairs"]:
         if counts["queries_short"]:
-            raise HardnegError(f"No query of {run} has {source.negatives} negatives: take fewer, or --short smaller.")
-        raise HardnegError(f"{run} has no mined negatives: there is nothing to export.")
+            raise OptionError(
+                f"No query of {run} has {source.negatives} negatives: take fewer, or {parameter('short')} smaller."
+            )
+        raise RunError(f"{run} has no mined negatives: there is nothing to export.")
     if source.scores and counts["pairs_without_logit"]:
         what = f"{counts['pairs_without_logit']:,} of the {counts['pairs']:,} pairs of {run} have no logit"
         if "cross_encoder" not in source.run.models:
-            raise HardnegError(f"{what}: it was mined without a cross-encoder; mine with one, or export no scores.")
-        raise HardnegError(
+            raise RunError(f"{what}: it was mined without a cross-encoder; mine with one, or export no scores.")
+        raise RunError(
             f"{what}: `hardneg mine --from {run} --score all --score-missing --output NEW` scores them; export NEW."
         )
 
@@ -182,7 +188,9 @@ def _publishing(output: str) -> Iterator[tuple[str, str]]:
             yield str(made), work
             put_in_place(made, output)
     except OSError as error:
-        raise HardnegError(f"--output {output}: it cannot be written ({error.strerror or error}).") from error
+        raise OptionError(
+            f"{parameter('output')} {output}: it cannot be written ({error.strerror or error})."
+        ) from error
 
 
 def _write(source: _Source, survey: Survey, folder: str, work: str) -> Iterator[Shard]:
@@ -195,7 +203,7 @@ def _write(source: _Source, survey: Survey, folder: str, work: str) -> Iterator[
         if not len(pairs):
             continue
         if number not in queries:
-            raise HardnegError(f"{source.run.path} has no shard {number} of queries/: the run is damaged.")
+            raise RunError(f"{source.run.path} has no shard {number} of queries/: the run is damaged.")
         chosen = with_texts(pairs, read_shard(queries[number]), work, parts, built)
         yield from _write_views(source, chosen, folder, export_file_name(source.form, number, parts))
     if source.form.beside:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from safetensors import SafetensorError
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, InputError, OptionError, parameter
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.train import TrainOptions
@@ -44,7 +44,10 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
     output, work = Path(options.output), Path(options.work_folder)
     refuse_existing(options.output, options.overwrite)
     if not storage.is_local(options.output) or not storage.is_local(options.work_folder):
-        raise HardnegError("--output and --work of a training must be local folders; copy the model afterwards.")
+        raise OptionError(
+            f"{parameter('output')} and {parameter('work')} of a training must be local folders; copy the "
+            "model afterwards."
+        )
     _check_installed()
     new_head = not has_head(find_model(options.base_spec))
     scored = read_scored_pairs(options.scored_pairs)
@@ -76,7 +79,7 @@ def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watche
 def _check_installed() -> None:
     missing = [name for name in ("accelerate", "datasets") if importlib.util.find_spec(name) is None]
     if missing:
-        raise HardnegError(f"train-judge needs {' and '.join(missing)}: pip install 'hardneg[train]'.")
+        raise OptionError(f"train-judge needs {' and '.join(missing)}: pip install 'hardneg[train]'.")
 
 
 @contextmanager
@@ -92,7 +95,7 @@ def _explaining_disks(output: Path, work: Path) -> Iterator[None]:
                 "its last checkpoint."
             ) from error
         if isinstance(error, OSError) and error.strerror:
-            raise HardnegError(f"{error.filename or work} cannot be written ({error.strerror}).") from error
+            raise OptionError(f"{error.filename or work} cannot be written ({error.strerror}).") from error
         raise
 
 
@@ -101,7 +104,9 @@ def _take_up(options: TrainOptions, work: Path) -> None:
     wanted = json.dumps(options.model_dump(exclude=set(_FREE)), indent=1, sort_keys=True)
     stored = work / OPTIONS
     if work.exists() and (not stored.is_file() or stored.read_text(encoding="utf-8") != wanted):
-        raise HardnegError(f"--work {work}: it is left from a training with other options; delete it, or name another.")
+        raise OptionError(
+            f"{parameter('work')} {work}: it is left from a training with other options; delete it, or name another."
+        )
     work.mkdir(parents=True, exist_ok=True)
     stored.write_text(wanted, encoding="utf-8")
 
@@ -119,9 +124,9 @@ def _data(options: TrainOptions, scored: list[pa.Table], run: str, new_head: boo
         all(part.retrieved for part in parts),
     )
     if not data.pairs or not data.held_out:
-        raise HardnegError(
+        raise InputError(
             "There is too little to learn from: no pair is left, or no query to hold out has a relevant passage beside "
-            "one that is not; give more data, or lower --held-out."
+            f"one that is not; give more data, or lower {parameter('held_out')}."
         )
     return data
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hardneg.errors import HardnegError
+from hardneg.errors import RunError
 from hardneg.pipelines.options.finished import REPORT
 from hardneg.pipelines.options.stored import config_of
 from hardneg.pipelines.report import plots as report_plots
@@ -64,7 +64,7 @@ def write_report(found: Report) -> str:
     try:
         storage.write_file(path, lambda sink: sink.write(data))
     except Exception as error:  # the clients of object stores have exceptions of their own
-        raise HardnegError(f"{path} can't be written ({first_line_of(error)}).") from error
+        raise RunError(f"{path} can't be written ({first_line_of(error)}).") from error
     return path
 
 

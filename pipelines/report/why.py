@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.errors import HardnegError
+from hardneg.errors import RunError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.stored import config_of
 from hardneg.transforms.core.text import cut_digest
@@ -81,7 +81,7 @@ def _found(run: FinishedRun, kind: str, given: str) -> list[tuple[str, str]]:
     if not by_text:
         what = "query" if kind == "queries" else "passage"
         aside = "" if kind == "queries" else " (it has those that a retriever found for some query, and the positives)"
-        raise HardnegError(
+        raise RunError(
             f"{run.path} has no {what} whose id or exact text is {_short(given)!r} in {kind}/{aside}: copy the id from "
             "candidates/, or the text from triplets/."
         )

@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from hardneg.errors import HardnegError, error_in
+from hardneg.errors import HardnegError, OptionError, error_in
 from hardneg.pipelines.runs.plan import Plan
 
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
@@ -37,7 +37,7 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     unknown = _unknown(options, beam_args)
     # Flink's and Spark's own options are known to their job servers only.
     if unknown and _runner(options) in (*LOCAL_RUNNERS, "DataflowRunner"):
-        raise HardnegError(f"Beam has no option {unknown[0]}; see the options of your runner.")
+        raise OptionError(f"Beam has no option {unknown[0]}; see the options of your runner.")
     direct = options.view_as(DirectOptions)
     if _is_local(options):
         direct.direct_num_workers = direct.direct_num_workers or usable_cores()
@@ -94,7 +94,7 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
     try:
         pipeline = beam.Pipeline(options=options)
     except ValueError as error:
-        raise HardnegError(f"Beam cannot run with the options after --: {error}") from None
+        raise OptionError(f"Beam cannot run with the options after --: {error}") from None
     try:
         build(pipeline, plan)
         pipeline.run().wait_until_finish()

@@ -56,7 +56,7 @@ def test_a_run_in_an_object_store(bucket: str, animals: Path, tiny_models: TinyM
     assert others == set(), "the work folder is deleted"
     assert not Path("bucket:").exists(), "nothing is written to a local folder of that name"
 
-    with pytest.raises(HardnegError, match="--output bucket://out/mined: it exists"):
+    with pytest.raises(HardnegError, match="output bucket://out/mined: it exists"):
         driver.mine(config, ONE_WORKER)
     again = driver.mine(
         config.model_copy(update={"output_shards": 1, "overwrite": True, "hydrate": "shuffle"}), ONE_WORKER

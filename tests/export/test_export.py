@@ -203,7 +203,7 @@ def small(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("form", FIXED)
 def test_queries_with_fewer_negatives_are_a_choice(form: str, small: Path, tmp_path: Path) -> None:
     name = "scores" if form == "pylate" else form
-    with pytest.raises(HardnegError, match=r"1 of 2 queries of .* fewer than 3 .*--short drop.*--short smaller"):
+    with pytest.raises(HardnegError, match=r"1 of 2 queries of .* fewer than 3 .*short drop.*short smaller"):
         export(str(small), options(form, tmp_path / "none"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
     dropped = export(str(small), options(form, tmp_path / "drop", short="drop"))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError, parameter
 from hardneg.transforms.audit.triplet_files import Layout, TripletFile, scored_part
 from hardneg.transforms.audit.triplet_rows import (
     LENGTHS_DIFFER,
@@ -84,7 +84,9 @@ def _batch_of_record(path: str, record: pa.RecordBatch, rows: Ints, layout: Layo
     )
     anchors = _ragged(path, layout.anchor, record.column(layout.anchor)).values
     if len(anchors) != len(rows):
-        raise HardnegError(f"{path}: column {layout.anchor!r} holds lists: name the anchor with --anchor-column.")
+        raise InputError(
+            f"{path}: column {layout.anchor!r} holds lists: name the anchor with {parameter('anchor_column')}."
+        )
     return TripletBatch(rows, anchors, parts["positives"], parts["negatives"], query_ids, row_ids, flaws)
 
 
@@ -129,7 +131,7 @@ def _text_of_struct(path: str, name: str, value: dict[str, Any] | None) -> tuple
     try:
         return (None, None) if value is None else text_and_id(value, name)
     except RowError as error:
-        raise HardnegError(f"{path}: column {name!r} has objects that hold no text ({error}): convert it.") from None
+        raise InputError(f"{path}: column {name!r} has objects that hold no text ({error}): convert it.") from None
 
 
 def _strings(path: str, name: str, values: pa.Array, ids: bool) -> pa.Array:
@@ -146,7 +148,7 @@ def _strings(path: str, name: str, values: pa.Array, ids: bool) -> pa.Array:
     )
     numbers = (pa.types.is_integer, pa.types.is_floating)
     if not any(test(kind) for test in ((*texts, *numbers) if ids else texts)):
-        raise HardnegError(f"{path}: column {name!r} holds {kind}, not texts: name another column, or convert it.")
+        raise InputError(f"{path}: column {name!r} holds {kind}, not texts: name another column, or convert it.")
     return values.cast(pa.string())
 
 

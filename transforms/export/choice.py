@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.errors import HardnegError
+from hardneg.errors import RunError
 from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_segments
@@ -131,7 +131,7 @@ def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built:
     place = pc.index_in(ids, value_set=queries["query_id"].combine_chunks())
     if place.null_count:
         lost = ids.filter(pc.is_null(place))[0].as_py()
-        raise HardnegError(f"queries/ lacks query {lost!r}, which candidates/ names: the run is damaged.")
+        raise RunError(f"queries/ lacks query {lost!r}, which candidates/ names: the run is damaged.")
     texts = queries["text"].combine_chunks().take(place)
     found = pa.table(
         {

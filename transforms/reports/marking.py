@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError, parameter
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.leak_rate import clopper_pearson
 
@@ -139,7 +139,7 @@ def delimiter_of(path: str) -> str:
     for suffix, delimiter in ((".tsv", "\t"), (".csv", ",")):
         if path.lower().endswith(suffix):
             return delimiter
-    raise HardnegError(f"--sheet {path}: the sheet is a .tsv or a .csv file; give it one of these suffixes.")
+    raise InputError(f"{parameter('sheet')} {path}: the sheet is a .tsv or a .csv file; give it one of these suffixes.")
 
 
 def read_marks(path: str, data: bytes) -> dict[str, bool | None]:
@@ -157,7 +157,7 @@ def read_marks(path: str, data: bytes) -> dict[str, bool | None]:
     header = [name.strip().lower() for name in next(rows, [])]
     mark_at = next((place for place, name in enumerate(header) if name.startswith("relevant")), None)
     if "pair" not in header or mark_at is None:
-        raise HardnegError(f"{path} is no sheet of `hardneg evaluate --draw`: it has no columns `pair` and `relevant`.")
+        raise InputError(f"{path} is no sheet of `hardneg evaluate --draw`: it has no columns `pair` and `relevant`.")
     pair_at = header.index("pair")
     marks: dict[str, bool | None] = {}
     for row in rows:
@@ -166,9 +166,9 @@ def read_marks(path: str, data: bytes) -> dict[str, bool | None]:
         cells = [*row, *[""] * (len(header) - len(row))]
         key, mark = cells[pair_at].strip(), cells[mark_at].strip().lower()
         if mark and mark not in (*_YES, *_NO):
-            raise HardnegError(f"{path}:{rows.line_num}: the mark of pair {key} is {mark!r}: write y or n.")
+            raise InputError(f"{path}:{rows.line_num}: the mark of pair {key} is {mark!r}: write y or n.")
         if key in marks:
-            raise HardnegError(f"{path}:{rows.line_num}: pair {key} stands twice: remove one of the rows.")
+            raise InputError(f"{path}:{rows.line_num}: pair {key} stands twice: remove one of the rows.")
         marks[key] = mark in _YES if mark else None
     return marks
 
@@ -189,16 +189,16 @@ def certify(path: str, marks: dict[str, bool | None], drawn: Sequence[Pair]) -> 
     """
     wrong = set(marks) ^ {pair.key for pair in drawn}
     if wrong:
-        raise HardnegError(
+        raise InputError(
             f"{path} is not what was drawn from this run (it differs in {len(wrong)} pairs, {min(wrong)} for one): "
-            "give the run and the --seed that it was drawn with, and the sheet with all its rows."
+            f"give the run and the {parameter('seed')} that it was drawn with, and the sheet with all its rows."
         )
     marked = [pair for pair in drawn if marks[pair.key] is not None]
     if not marked:
-        raise HardnegError(f"{path} has no mark: write y or n in the column `{COLUMNS[-1]}`.")
+        raise InputError(f"{path} has no mark: write y or n in the column `{COLUMNS[-1]}`.")
     for pair in drawn[: len(marked)]:
         if marks[pair.key] is None:
-            raise HardnegError(
+            raise InputError(
                 f"{path}: pair {pair.key} has no mark, but later ones have: mark the rows in the order in which they "
                 "were drawn, without leaving one out."
             )

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from hardneg.errors import HardnegError
+from hardneg.errors import ModelError, parameter
 from hardneg.transforms.models.backends.torch_backend import default_dtype
 from hardneg.transforms.models.files import LOAD_ERRORS, find_model
 from hardneg.transforms.models.spec import ModelSpec
@@ -167,7 +167,7 @@ def load(spec: ModelSpec) -> tuple[Any, int]:
             },
         )
     except LOAD_ERRORS as error:
-        raise HardnegError(f"--base {spec.model}: {folder} could not be loaded: {error}") from error
+        raise ModelError(f"{parameter('base')} {spec.model}: {folder} could not be loaded: {error}") from error
     check_tokenizer(spec, model.tokenizer)
     positions = getattr(model.config, "max_position_embeddings", None)
     own_limit = token_limit(replace(spec, max_length=None), model.tokenizer.model_max_length, positions)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError, parameter
 from hardneg.transforms.core.text import cut_digest, normalise, text_digest
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.output.finished_run import FinishedRun
@@ -85,9 +85,9 @@ def pairs_of_run(run: FinishedRun, rounds: int, negatives: int, held_out: int, u
     chosen = set(sorted(set(digests.values()))[:held_out])
     kept = sorted((query for query in found if digests[query] not in chosen), key=lambda query: digests[query])
     if not kept or not chosen:
-        raise HardnegError(
+        raise InputError(
             f"{len(found):,} queries with known positives are too few to learn from and to hold {held_out:,} out: give "
-            "more data, or lower --held-out."
+            f"more data, or lower {parameter('held_out')}."
         )
     depths: list[int | None] = [*range(0, negatives * rounds, negatives)][::-1]  # the last round takes the hardest
     if unrelated:
