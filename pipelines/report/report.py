@@ -14,8 +14,9 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.stored import config_of
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import FinishedRun
-from hardneg.transforms.reports.reporting import Asked, Kept, Outcome, Sample, outcomes
+from hardneg.transforms.reports.other_thresholds import AskedThresholds, Outcome, outcomes
 from hardneg.transforms.reports.run_sample import SampleTaking, count_and_sample
+from hardneg.transforms.reports.sample_view import Kept, RunSample
 from hardneg.transforms.reports.tallies import GROUPS, Histogram, Tally, histogram
 
 
@@ -32,7 +33,7 @@ class Report:
         outcomes: what each target and threshold would keep of the sample.
         mined: what the run kept.
         verdicts, reasons: candidates of each.
-        groups: candidates by group of ``reporting.GROUPS``.
+        groups: candidates by group of ``tallies.GROUPS``.
         sources: by retriever, what it found of each group, and the mean similarity of the mined that it found.
         histograms: of the judge's score and the logit.
         notes: what a reader should know.
@@ -83,7 +84,7 @@ def report(run: str, options: ReportOptions) -> Report:
     taking = SampleTaking(config.sources, policy, config.calibration_queries, config.negatives, denoising.judge.scale)
     whole, sample, queries = count_and_sample(finished, taking)
     targets, leak_rates, sigmoids = map(_ascending, (options.targets, options.leak_rates, options.sigmoids))
-    asked = Asked(targets, leak_rates, sigmoids, options.gamma)
+    asked = AskedThresholds(targets, leak_rates, sigmoids, options.gamma)
     found = outcomes(sample, config.sources, policy, denoising, asked)
     rows = sample.rows
     return Report(
@@ -137,7 +138,7 @@ def _of_source(whole: Tally, name: str) -> dict[str, Any]:
     return {**found, "similarity_of_mined": whole.number(f"similarity {name}") / mined if mined else None}
 
 
-def _notes(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sample: Sample) -> list[str]:
+def _notes(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sample: RunSample) -> list[str]:
     """Return what a reader of the report should know."""
     said = []
     if sample.missing:
@@ -162,7 +163,7 @@ def _notes(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sam
     return said
 
 
-def _missing_note(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sample: Sample) -> str:
+def _missing_note(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sample: RunSample) -> str:
     """Say what of the sample is not scored, what that means, and how it is scored."""
     why = "the run was mined with --judge-file" if config.judge_file else "the run was mined without a target"
     if denoising.judge_name == "bi-encoder":

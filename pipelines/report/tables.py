@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hardneg.pipelines.report.report import Report
-from hardneg.transforms.reports.reporting import UNSUPPORTED, Outcome
+from hardneg.transforms.reports.other_thresholds import UNSUPPORTED, Outcome
 from hardneg.transforms.reports.tallies import GROUPS, Histogram
 
 KIND_TITLES = {

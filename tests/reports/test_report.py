@@ -36,7 +36,7 @@ from hardneg.transforms.judge.calibration import calibrate
 from hardneg.transforms.judge.counts import edges
 from hardneg.transforms.judge.false_negative_rate import extract
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
-from hardneg.transforms.reports.reporting import Outcome, rates_at
+from hardneg.transforms.reports.other_thresholds import Outcome, rates_at
 from hardneg.transforms.reports.tallies import GROUPS, Tally, histogram
 
 

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "finished_run": ["RUN_TABLES", "FinishedRun"],
         "layout": ["APART", "TRIPLETS", "TRIPLET_KEYS", "reading_order"],
         "manifest": ["CARD", "JUDGE", "MANIFEST", "describe_inputs", "make_manifest", "write_card", "write_manifest"],
+        "pairing": ["every_pair", "first_of_each_text"],
         "reread": ["stored_block", "stored_queries"],
         "reread_stage": ["ReadStoredRun"],
         "run_segments": ["place_candidates", "store_segment", "store_segments"],

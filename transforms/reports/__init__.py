@@ -12,8 +12,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "funnel": ["Kind", "Step"],
         "highlights": ["OVERLAP_GROUPS", "Highlights", "Row"],
         "marking": ["Certificate", "Pair", "certify", "delimiter_of", "draw_pairs", "read_marks", "sheet_of"],
-        "reporting": ["Asked", "Kept", "Outcome", "Sample", "outcomes"],
+        "other_thresholds": ["AskedThresholds", "Outcome", "outcomes"],
         "run_sample": ["SampleTaking", "count_and_sample"],
+        "sample_view": ["Kept", "RunSample"],
         "tallies": ["GROUPS", "Histogram", "Tally", "histogram", "tally", "total"],
     },
 )

@@ -25,7 +25,7 @@ from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.reread import stored_block, stored_queries
 from hardneg.transforms.output.run_segments import place_candidates, store_segments
 from hardneg.transforms.output.run_tables import read_shard
-from hardneg.transforms.reports.reporting import Sample
+from hardneg.transforms.reports.sample_view import RunSample
 from hardneg.transforms.reports.tallies import Tally, tally, total
 
 _NONE = np.zeros(0, dtype=np.uint64)
@@ -51,7 +51,7 @@ class SampleTaking:
     scale: Scale
 
 
-def count_and_sample(run: FinishedRun, taking: SampleTaking) -> tuple[Tally, Sample, int]:
+def count_and_sample(run: FinishedRun, taking: SampleTaking) -> tuple[Tally, RunSample, int]:
     """Count a run's candidates, take its calibration sample out of them, and count its queries.
 
     Raises:
@@ -96,7 +96,7 @@ def _sampled_queries(run: FinishedRun, digests: dict[int, IntArray], most: int) 
 
 def _sample(
     run: FinishedRun, taking: SampleTaking, queries: dict[int, pa.Table], candidates: dict[int, pa.Table]
-) -> Sample:
+) -> RunSample:
     """Bring the calibration sample into the shape that calibration takes it in."""
     with tempfile.TemporaryDirectory(prefix="hardneg-report-", ignore_cleanup_errors=True) as work:
         referred = [id_keys(table["passage_id"]) for table in candidates.values()]
@@ -110,7 +110,7 @@ def _sample(
         done = sample_block(block, rules, Target("combined"), everything, texts_from_segments(work), None)
         rows = _with_ranks(done.rows, table["query_id"], done.block.candidates)
     rows = rows.sort_by([("query_id", "ascending"), ("passage_id", "ascending")]).combine_chunks()
-    return Sample(rows, table["query_id"].to_pylist())
+    return RunSample(rows, table["query_id"].to_pylist())
 
 
 def _with_ranks(rows: pa.Table, query_ids: pa.ChunkedArray, candidates: pa.Table) -> pa.Table:

@@ -14,7 +14,7 @@ from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.counts import EDGES, Scale, bins, edges
-from hardneg.transforms.reports.reporting import Kept
+from hardneg.transforms.reports.sample_view import Kept
 
 BARS = 20
 # What the candidates of a run are told apart by, in histograms and by source.

@@ -10,7 +10,10 @@ from hardneg.transforms.export.view import View, keys_of_queries, ragged
 
 
 class FlagEmbedding(Format):
-    """Rows of query, pos, neg, one a query; with scores pos_scores and neg_scores."""
+    """Rows of query, pos, neg: one a query, with all its positives and its mined negatives.
+
+    With scores, ``pos_scores`` and ``neg_scores`` are the logits, float32, for its knowledge distillation.
+    """
 
     name = "flagembedding"
     made_for = "FlagEmbedding's trainers, with the folder `flagembedding` of this one as `train_data`"

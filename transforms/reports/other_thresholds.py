@@ -10,80 +10,32 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.core.arrays import BoolArray, FloatArray, sigmoid
-from hardneg.transforms.core.source import LOGIT, Source, first_similarity
-from hardneg.transforms.filters.order import select, selection_order
+from hardneg.transforms.core.arrays import BoolArray, sigmoid
+from hardneg.transforms.core.source import LOGIT, Source
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.filters.threshold import passes, sigmoid_passes
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
-from hardneg.transforms.judge.calibration import calibrate, estimated_gamma
+from hardneg.transforms.judge.calibration import calibrate
 from hardneg.transforms.judge.counts import count, edges
 from hardneg.transforms.judge.false_negative_rate import MIN_POSITIVES, extract
-from hardneg.transforms.judge.judge import Judge, cheap_scores, complete_scores, single_signal_judge
-from hardneg.transforms.judge.sample import SampleScores, score_sample
+from hardneg.transforms.judge.judge import single_signal_judge
+from hardneg.transforms.judge.sample import SampleScores
+from hardneg.transforms.reports.sample_view import Kept, RunSample, SampleView, keep, view_sample
 
 Kind = Literal["false_negative_rate", "leak_rate", "sigmoid"]
 ESTIMATED, UNSUPPORTED = "estimated", "unsupported"
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """The calibration sample of a finished run.
-
-    Attributes:
-        rows: of the SAMPLE schema, then one column a signal (``logit`` null where the run did not score), and
-            ``fused_rank`` (null where not retrieved); by query id, then passage id.
-        query_ids: all its queries, sorted, those without rows too.
-    """
-
-    rows: pa.Table
-    query_ids: list[str]
-
-    @property
-    def missing(self) -> int:
-        """Pairs without a logit."""
-        return int(self.rows[LOGIT].null_count)
-
-
 @dataclass(frozen=True)
-class Asked:
+class AskedThresholds:
     """What to try: false-negative rates, leak rates, sigmoid thresholds; gamma as in ``Target``."""
 
     targets: Sequence[float]
     leak_rates: Sequence[float]
     sigmoids: Sequence[float]
     gamma: float | None = None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is mined of some queries.
-
-    Attributes:
-        queries: how many there are.
-        queries_full: those with all negatives that were asked for.
-        queries_none: those without any.
-        asked: negatives asked for.
-        mined: negatives mined.
-        yielded: mined / asked; None if nothing was asked.
-        similarity: mean similarity of the mined, by the first bi-encoder; None if nothing is mined.
-        fused_rank: their mean fused rank.
-    """
-
-    queries: int
-    queries_full: int
-    queries_none: int
-    asked: int
-    mined: int
-    yielded: float | None
-    similarity: float | None
-    fused_rank: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {"yield" if name == "yielded" else name: value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -122,25 +74,8 @@ class Outcome:
         return asdict(self) | {"kept": self.kept.to_json() if self.kept else None}
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """A sample as one judge sees it. Arrays have one entry a row.
-
-    Attributes:
-        scored: the scores, and which rows enter.
-        ranks: fused ranks, NaN where not retrieved.
-        complete: whether all is scored that an estimate needs.
-        gamma: the allowance for unlabelled passages; None unless complete.
-    """
-
-    scored: SampleScores
-    ranks: FloatArray
-    complete: bool
-    gamma: float | None
-
-
 def outcomes(
-    sample: Sample, sources: Sequence[Source], policy: Policy, denoising: CalibratedJudge, asked: Asked
+    sample: RunSample, sources: Sequence[Source], policy: Policy, denoising: CalibratedJudge, asked: AskedThresholds
 ) -> list[Outcome]:
     """Return what each target and threshold would keep of a sample.
 
@@ -152,97 +87,13 @@ def outcomes(
             ``mine --from`` would; where the sample is not completely scored, of this judge itself.
         asked: what to try.
     """
-    judge = view(sample, sources, policy, denoising.judge_name, denoising.judge, asked.gamma)
+    judge = view_sample(sample, sources, policy, denoising.judge_name, denoising.judge, asked.gamma)
     found = [_of_target(judge, policy, denoising.judge_name, target, asked.gamma) for target in asked.targets]
     found += [_of_leak_rate(judge, policy, denoising.judge_name, alpha) for alpha in asked.leak_rates]
     if asked.sigmoids:
-        logit = view(sample, sources, policy, "cross-encoder", single_signal_judge(LOGIT, "logit"), asked.gamma)
+        logit = view_sample(sample, sources, policy, "cross-encoder", single_signal_judge(LOGIT, "logit"), asked.gamma)
         found += [_of_sigmoid(logit, policy, threshold) for threshold in asked.sigmoids]
     return found
-
-
-def view(
-    sample: Sample, sources: Sequence[Source], policy: Policy, name: JudgeName, judge: Judge, gamma: float | None
-) -> View:
-    """Score a sample: by cross-fitting where all of it is scored, else what is, by the judge that is there.
-
-    Args:
-        sample: the run's.
-        sources: the retrievers.
-        policy: what is demanded of a negative, thresholds aside.
-        name: the judge's name.
-        judge: the one for a sample that is not complete.
-        gamma: as in ``Target``.
-    """
-    rows = sample.rows
-    complete = not (sample.missing and (name != "bi-encoder" or policy.needs_logit))
-    if complete:
-        scored = score_sample(rows, sample.query_ids, sources, policy, name)
-        gamma = gamma or estimated_gamma(scored)
-    else:
-        scored = score_known(sample, sources, policy, judge)
-    ranks = rows["fused_rank"].cast(pa.float64()).fill_null(np.nan).to_numpy()
-    return View(scored, ranks, complete, gamma if complete else None)
-
-
-def score_known(sample: Sample, sources: Sequence[Source], policy: Policy, judge: Judge) -> SampleScores:
-    """Score those rows of a sample whose signals are all there; no other row enters.
-
-    Args:
-        sample: the run's, in part without logits.
-        sources: the retrievers.
-        policy: what is demanded of a negative.
-        judge: a finished one.
-    """
-    table, ids = sample.rows, sample.query_ids
-    place = {identifier: row for row, identifier in enumerate(ids)}
-    query = np.array([place[identifier] for identifier in table["query_id"].to_pylist()], dtype=np.int64)
-    window, positive, countable, candidate = (
-        table[column].to_numpy().copy() for column in ("in_window", "is_positive", "countable", "is_candidate")
-    )
-    logits = table[LOGIT].fill_null(np.nan).to_numpy().astype(np.float32)
-    signals = {name: table[name].to_numpy().astype(np.float64) for name in judge.signals if name != LOGIT}
-    cheap = cheap_scores(judge, signals, query, in_window=window)
-    known = ~np.isnan(logits) | (LOGIT not in judge.signals and not policy.needs_logit)
-    scores = np.full(len(table), np.nan, dtype=np.float32)
-    every = {**signals, LOGIT: logits}
-    scores[known] = complete_scores(judge, cheap[known], {name: every[name][known] for name in judge.signals})
-    order = scores.astype(np.float64) if policy.order == "judge" else table["order"].to_numpy()
-    similarity = table[first_similarity(sources)].to_numpy().astype(np.float64)
-    return SampleScores(
-        query_ids=ids,
-        query=query,
-        scores=scores,
-        judge=judge,
-        published=scores,
-        logits=logits,
-        similarity=similarity,
-        order=order,
-        candidate=candidate & known,
-        positive=positive,
-        countable=countable & known,
-    )
-
-
-def keep(seen: View, passing: BoolArray, negatives: int) -> Kept | None:
-    """Select from the rows that pass; None where no candidate is scored."""
-    scored = seen.scored
-    if not scored.candidate.any():
-        return None
-    ordered = selection_order(scored.query, scored.candidate, scored.order)
-    mined = select(scored.query, ordered, passing, negatives) > 0
-    have = np.bincount(scored.query[mined], minlength=len(scored.query_ids))
-    total = int(mined.sum())
-    return Kept(
-        queries=len(have),
-        queries_full=int((have >= negatives).sum()),
-        queries_none=int((have == 0).sum()),
-        asked=negatives * len(have),
-        mined=total,
-        yielded=total / (negatives * len(have)) if len(have) else None,
-        similarity=float(scored.similarity[mined].mean()) if total else None,
-        fused_rank=float(seen.ranks[mined].mean()) if total else None,
-    )
 
 
 def _passing_share(scored: SampleScores, passing: BoolArray) -> float | None:
@@ -303,11 +154,11 @@ def rates_at(scored: SampleScores, threshold: float, negatives: int, gamma: floa
     return Rates(expected, bound, reason)
 
 
-def _incomplete(seen: View) -> str:
+def _incomplete(seen: SampleView) -> str:
     return f"{int(np.isnan(seen.scored.logits).sum()):,} pairs of the calibration sample are not scored"
 
 
-def _of_target(seen: View, policy: Policy, name: JudgeName, target: float, gamma: float | None) -> Outcome:
+def _of_target(seen: SampleView, policy: Policy, name: JudgeName, target: float, gamma: float | None) -> Outcome:
     kind: Kind = "false_negative_rate"
     if not seen.complete:
         return Outcome(kind, target, UNSUPPORTED, f"{_incomplete(seen)}, so no threshold can be chosen")
@@ -339,7 +190,7 @@ def _of_target(seen: View, policy: Policy, name: JudgeName, target: float, gamma
     )
 
 
-def _of_leak_rate(seen: View, policy: Policy, name: JudgeName, alpha: float) -> Outcome:
+def _of_leak_rate(seen: SampleView, policy: Policy, name: JudgeName, alpha: float) -> Outcome:
     try:
         chosen = calibrate(seen.scored, policy, Target(name, leak_rate=alpha))
     except HardnegError as error:  # too few positives for this rate
@@ -350,7 +201,7 @@ def _of_leak_rate(seen: View, policy: Policy, name: JudgeName, alpha: float) -> 
     return replace(found, scale=seen.scored.judge.scale, threshold=chosen.threshold)
 
 
-def _of_sigmoid(seen: View, policy: Policy, value: float) -> Outcome:
+def _of_sigmoid(seen: SampleView, policy: Policy, value: float) -> Outcome:
     below = sigmoid(seen.scored.logits) < np.float32(value)
     known = ~np.isnan(seen.scored.scores)
     above = seen.scored.scores[known & ~below]
@@ -361,7 +212,7 @@ def _of_sigmoid(seen: View, policy: Policy, value: float) -> Outcome:
     return replace(found, scale="sigmoid", threshold=value)
 
 
-def _with_rates(outcome: Outcome, seen: View, policy: Policy, threshold: float, passing: BoolArray) -> Outcome:
+def _with_rates(outcome: Outcome, seen: SampleView, policy: Policy, threshold: float, passing: BoolArray) -> Outcome:
     """Return what a threshold that is given keeps, with the estimate at that threshold."""
     scored = seen.scored
     rates = Rates(None, None, f"{_incomplete(seen)}: the figures are of those that are")
