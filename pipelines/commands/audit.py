@@ -201,13 +201,13 @@ def _records(files: Sequence[TripletFile], layouts: Sequence[Layout | None]) -> 
 def _faults(
     findings: Sequence[Finding], files: Sequence[TripletFile], layouts: Sequence[Layout | None], records: Records
 ) -> list[Fault]:
-    """Join findings of one kind, in the order of ``TITLES``, and look their examples up."""
+    """Join findings of one kind, in the order of ``FAULT_TITLES``, and look their examples up."""
     joined: dict[str, Finding] = {}
     for finding in findings:
         whole = joined.setdefault(finding.kind, Finding(finding.kind, 0))
         whole.count += finding.count
         whole.examples = (whole.examples + finding.examples)[:EXAMPLES]
-    found = [joined[kind] for kind in auditing.TITLES if kind in joined and joined[kind].count]
+    found = [joined[kind] for kind in auditing.FAULT_TITLES if kind in joined and joined[kind].count]
     spots = [spot for finding in found for spot in finding.examples if isinstance(spot, Spot)]
     shown = _look_up(spots, files, layouts, records)
     return [

@@ -7,7 +7,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "auditing": ["EXAMPLES", "TITLES", "Finding", "Known", "Recorder", "Records", "Spot"],
+        "auditing": ["EXAMPLES", "FAULT_TITLES", "Finding", "Known", "Recorder", "Records", "Spot"],
         "references": ["KnownPairs", "Reference", "held_out_texts", "known_pairs", "read_reference"],
         "run_checks": ["check_run", "triplets_of_run"],
         "triplet_files": ["ColumnNames", "Layout", "TripletFile", "find_triplet_files", "layout_of", "run_of"],

@@ -14,15 +14,15 @@ from hardneg.transforms.audit.triplet_rows import (
     NOT_FINITE,
     UNREADABLE,
     Flaw,
-    Ints,
     Ragged,
     TripletBatch,
 )
+from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.hashing import Keys, id_keys, occurrence, pair_keys, set_keys, text_keys
 
 EXAMPLES = 3
 
-TITLES = {
+FAULT_TITLES = {
     UNREADABLE: "rows that cannot be read",
     "empty_anchors": "empty anchors",
     "empty_positives": "empty positives",
@@ -72,11 +72,11 @@ class Finding:
 
     @property
     def title(self) -> str:
-        return TITLES[self.kind]
+        return FAULT_TITLES[self.kind]
 
 
 @dataclass(frozen=True)
-class Part:
+class PartKeys:
     """All positives, or all negatives, of a set: int64 and uint64 arrays of one length.
 
     Attributes:
@@ -85,7 +85,7 @@ class Part:
         id: the id's key, 0 if it has none.
     """
 
-    row: Ints
+    row: IntArray
     text: Keys
     id: Keys
 
@@ -110,14 +110,14 @@ class Records:
         flaws: what reading found wrong with single rows, by file.
     """
 
-    file: Ints
-    line: Ints
+    file: IntArray
+    line: IntArray
     anchor: Keys
     positives_key: Keys
     query_id: Keys
     row_id: Keys
-    positives: Part
-    negatives: Part
+    positives: PartKeys
+    negatives: PartKeys
     flaws: list[tuple[int, Flaw]]
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ class Recorder:
             return np.concatenate(self._columns.pop(name, [np.zeros(0, dtype=dtype)]))
 
         positives, negatives = (
-            Part(whole(f"{part}.row", np.int64), whole(f"{part}.text"), whole(f"{part}.id"))
+            PartKeys(whole(f"{part}.row", np.int64), whole(f"{part}.text"), whole(f"{part}.id"))
             for part in ("positives", "negatives")
         )
         return Records(
@@ -244,7 +244,7 @@ def positives_among_negatives(records: Records, known: Known) -> list[Finding]:
     ]
 
 
-def duplicate_negatives(records: Records, allowed: Callable[[Keys], Ints] | None = None) -> list[Finding]:
+def duplicate_negatives(records: Records, allowed: Callable[[Keys], IntArray] | None = None) -> list[Finding]:
     """Find negatives that stand twice with the same anchor and positives, in one row or in several.
 
     Args:
@@ -346,7 +346,7 @@ def _of_rows(kind: str, hit: _Mask) -> Finding:
     return Finding(kind, len(rows), [Spot(row, "anchor") for row in rows[:EXAMPLES].tolist()])
 
 
-def _of_part(kind: str, part: Part, hit: _Mask, name: str) -> Finding:
+def _of_part(kind: str, part: PartKeys, hit: _Mask, name: str) -> Finding:
     places = np.flatnonzero(hit)
     spots: list[Spot | str] = [
         Spot(int(part.row[place]), name, part.nth(place)) for place in places[:EXAMPLES].tolist()

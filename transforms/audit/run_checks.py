@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.transforms.audit.auditing import EXAMPLES, Finding
-from hardneg.transforms.audit.triplet_rows import NOT_FINITE, Ints
+from hardneg.transforms.audit.triplet_rows import NOT_FINITE
+from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys, set_keys
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.output.finished_run import FinishedRun
@@ -54,7 +55,7 @@ def _pair(table: pa.Table, row: int) -> str:
     return f"query {table['query_id'][row]} with passage {table['passage_id'][row]}"
 
 
-def _not_finite(column: pa.ChunkedArray) -> Ints:
+def _not_finite(column: pa.ChunkedArray) -> IntArray:
     if not pa.types.is_floating(column.type):
         return np.zeros(0, dtype=np.int64)
     finite = pc.is_finite(column.cast(pa.float64())).fill_null(True)
@@ -69,7 +70,7 @@ def _without_negatives(candidates: pa.Table) -> list[str]:
     return with_positive.filter(pc.invert(has)).to_pylist()
 
 
-def triplets_of_run(run: FinishedRun) -> Callable[[Keys], Ints]:
+def triplets_of_run(run: FinishedRun) -> Callable[[Keys], IntArray]:
     """Return a function that says how many triplets with a key a run's ``candidates/`` account for.
 
     Two queries of equal text with one positive, or two positives of equal text, make equal triplets: the data set
@@ -79,7 +80,7 @@ def triplets_of_run(run: FinishedRun) -> Callable[[Keys], Ints]:
     relabelled = bool(run.options.get("relabel_suspected"))
     kinds = [Verdict.POSITIVE, *([Verdict.SUSPECTED_POSITIVE] if relabelled else [])]
 
-    def count(wanted: Keys) -> Ints:
+    def count(wanted: Keys) -> IntArray:
         keys = np.unique(wanted)
         counts = np.zeros(len(keys), dtype=np.int64)
         for shard in run.tables("candidates", ["query_id", "passage_id", "verdict", "selected"]):

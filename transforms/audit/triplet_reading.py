@@ -17,13 +17,13 @@ from hardneg.transforms.audit.triplet_rows import (
     NOT_FINITE,
     UNREADABLE,
     Flaw,
-    Ints,
     Ragged,
     RowError,
     TripletBatch,
     read_objects,
     text_and_id,
 )
+from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.inputs.formats.columnar import ColumnarFormat
 from hardneg.transforms.inputs.formats.registry import ROW_FORMATS
 from hardneg.transforms.inputs.input_files import INVALID_UTF8
@@ -57,7 +57,7 @@ def rows_at(batches: Iterator[TripletBatch], wanted: Collection[int]) -> Iterato
             return
 
 
-def _batch_of_record(path: str, record: pa.RecordBatch, rows: Ints, layout: Layout) -> TripletBatch:
+def _batch_of_record(path: str, record: pa.RecordBatch, rows: IntArray, layout: Layout) -> TripletBatch:
     flaws = []
     broken = _broken_rows(record, layout)
     if broken.any():
@@ -174,7 +174,7 @@ def _with_ids(texts: Ragged, ids: Ragged) -> tuple[Ragged, npt.NDArray[np.bool_]
     return Ragged(texts.starts, texts.values, ids.values.take(pa.array(place, mask=differ[rows]))), differ
 
 
-def _score_flaws(name: str, column: pa.Array, rows: Ints, lengths: dict[str, Ints]) -> list[Flaw]:
+def _score_flaws(name: str, column: pa.Array, rows: IntArray, lengths: dict[str, IntArray]) -> list[Flaw]:
     kind, flaws = column.type, []
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         if not pa.types.is_floating(kind.value_type):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from hardneg.transforms.audit.triplet_files import (
@@ -17,7 +16,9 @@ from hardneg.transforms.audit.triplet_files import (
     head_of,
     scored_part,
 )
+from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.text import passage_string
+from hardneg.transforms.inputs.formats.columnar import BATCH_ROWS
 from hardneg.transforms.inputs.formats.registry import ROW_FORMATS
 from hardneg.transforms.inputs.input_files import LONE_SURROGATE, WRONG_TYPE
 from hardneg.transforms.inputs.synonyms import NUMBERED_NEGATIVE, NUMBERED_POSITIVE, OBJECT_IDS, OBJECT_TEXTS
@@ -25,10 +26,6 @@ from hardneg.transforms.inputs.synonyms import NUMBERED_NEGATIVE, NUMBERED_POSIT
 NOT_FINITE = "scores_not_finite"
 LENGTHS_DIFFER = "lengths_differ"
 UNREADABLE = "unreadable_rows"
-
-BATCH_ROWS = 4096
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -41,16 +38,16 @@ class Ragged:
         ids: the ids of the values, null where there is none; None if the file has no such ids.
     """
 
-    starts: Ints
+    starts: IntArray
     values: pa.Array
     ids: pa.Array | None = None
 
     @property
-    def lengths(self) -> Ints:
+    def lengths(self) -> IntArray:
         return np.diff(self.starts)
 
     @property
-    def rows(self) -> Ints:
+    def rows(self) -> IntArray:
         """The row of each value."""
         return np.repeat(np.arange(len(self.starts) - 1), self.lengths)
 
@@ -61,7 +58,7 @@ class Flaw:
 
     kind: str
     detail: str
-    lines: Ints
+    lines: IntArray
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class TripletBatch:
         flaws: what is wrong with these rows, and with such as could not be read.
     """
 
-    lines: Ints
+    lines: IntArray
     anchors: pa.Array
     positives: Ragged
     negatives: Ragged

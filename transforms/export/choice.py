@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.errors import RunError
+from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_segments
@@ -21,7 +21,6 @@ from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.output.pairing import first_of_each_text
 from hardneg.transforms.output.run_segments import place_candidates
 
-Ints = npt.NDArray[np.int64]
 CHOICE_COLUMNS = ("query_id", "passage_id", "logit", "verdict", "reason", "selected")
 
 
@@ -105,11 +104,11 @@ class Chosen:
     queries: pa.Table
     positives: pa.Table
     negatives: pa.Table
-    positive_starts: Ints
-    negative_starts: Ints
+    positive_starts: IntArray
+    negative_starts: IntArray
 
     @property
-    def negative_counts(self) -> Ints:
+    def negative_counts(self) -> IntArray:
         return np.diff(self.negative_starts)
 
 
@@ -155,5 +154,5 @@ def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built:
     return Chosen(found, positives, negatives, *starts)
 
 
-def _starts(table: pa.Table, queries: int) -> Ints:
+def _starts(table: pa.Table, queries: int) -> IntArray:
     return np.searchsorted(table["query"].to_numpy(), np.arange(queries + 1)).astype(np.int64)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from hardneg.transforms.export.choice import Chosen, Ints
+from hardneg.transforms.core.arrays import IntArray
+from hardneg.transforms.export.choice import Chosen
 from hardneg.transforms.output.layout import reading_order
 
 _ORDER = ("round", "query_digest", "query_id", "positive_id")
@@ -41,29 +42,29 @@ class View:
         return self.table.take(order), close
 
 
-def rows_of_size(chosen: Chosen, size: int) -> tuple[Ints, Ints]:
+def rows_of_size(chosen: Chosen, size: int) -> tuple[IntArray, IntArray]:
     """Return the positives of the queries with ``size`` negatives, and the rows of these, shape (positives, size)."""
     owners = chosen.positives["query"].to_numpy()
     positive = np.flatnonzero(chosen.negative_counts[owners] == size)
     return positive, chosen.negative_starts[owners[positive]][:, None] + np.arange(size)
 
 
-def ranges(starts: Ints, counts: Ints) -> Ints:
+def ranges(starts: IntArray, counts: IntArray) -> IntArray:
     """Return ``counts[i]`` numbers from ``starts[i]`` on, for each i, one after the other."""
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
 
 
-def owners_of(chosen: Chosen, positive: Ints) -> Ints:
+def owners_of(chosen: Chosen, positive: IntArray) -> IntArray:
     """Return the rows of the queries of some positives, given by their rows."""
     return chosen.positives["query"].to_numpy()[positive]
 
 
-def place_in_query(chosen: Chosen, positive: Ints) -> Ints:
+def place_in_query(chosen: Chosen, positive: IntArray) -> IntArray:
     """Return which of its query's positives each one is, from 0."""
     return positive - chosen.positive_starts[owners_of(chosen, positive)]
 
 
-def text_columns(chosen: Chosen, positive: Ints, negatives: dict[str, Ints]) -> dict[str, pa.Array]:
+def text_columns(chosen: Chosen, positive: IntArray, negatives: dict[str, IntArray]) -> dict[str, pa.Array]:
     """Return anchor, positive and the named columns of negatives, each text given by its row."""
     passages = chosen.negatives["text"].combine_chunks()
     return {
@@ -73,12 +74,12 @@ def text_columns(chosen: Chosen, positive: Ints, negatives: dict[str, Ints]) -> 
     }
 
 
-def query_column(chosen: Chosen, name: str, owners: Ints) -> pa.Array:
+def query_column(chosen: Chosen, name: str, owners: IntArray) -> pa.Array:
     """Return a column of the queries in these rows."""
     return chosen.queries[name].combine_chunks().take(pa.array(owners))
 
 
-def logits_of(chosen: Chosen, positive: Ints, negative: Ints) -> np.ndarray:
+def logits_of(chosen: Chosen, positive: IntArray, negative: IntArray) -> np.ndarray:
     """Return the logits of positives and of their negatives, float32, shape (rows, 1 + negatives)."""
     of_positives, of_negatives = (part["logit"].to_numpy() for part in (chosen.positives, chosen.negatives))
     return np.concatenate([of_positives[positive][:, None], of_negatives[negative]], axis=1)
@@ -94,20 +95,20 @@ def lists_of(values: pa.Array, length: int) -> pa.Array:
     return ragged(values, np.arange(0, len(values) + 1, length))
 
 
-def ragged(values: pa.Array | pa.ChunkedArray, offsets: Ints) -> pa.Array:
+def ragged(values: pa.Array | pa.ChunkedArray, offsets: IntArray) -> pa.Array:
     """Return values as lists; list i is ``values[offsets[i]:offsets[i + 1]]``."""
     values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
 
 
-def positives_then_negatives(chosen: Chosen) -> tuple[pa.Table, Ints]:
+def positives_then_negatives(chosen: Chosen) -> tuple[pa.Table, IntArray]:
     """Return both in one table, in the order of the queries; and where each query's begin."""
     both = pa.concat_tables([chosen.positives, chosen.negatives]).combine_chunks()
     order = np.argsort(both["query"].to_numpy(), kind="stable")
     return both.take(pa.array(order)).combine_chunks(), chosen.positive_starts + chosen.negative_starts
 
 
-def keys_of_positives(chosen: Chosen, positive: Ints, rounds: Ints) -> pa.Table:
+def keys_of_positives(chosen: Chosen, positive: IntArray, rounds: IntArray) -> pa.Table:
     """Return the keys of rows that have one positive each; those of a lower round stand before the others."""
     owners, place = owners_of(chosen, positive), pa.array(positive)
     return pa.table(

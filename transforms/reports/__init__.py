@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["funnel", "highlights"],
     submod_attrs={
         "evaluation": ["CANDIDATE_COLUMNS", "Figure", "QuerySums", "Relevance", "figures", "sum_queries"],
-        "funnel": ["Kind", "Step"],
+        "funnel": ["PairKind", "Step"],
         "highlights": ["OVERLAP_GROUPS", "Highlights", "Row"],
         "marking": ["Certificate", "Pair", "certify", "delimiter_of", "draw_pairs", "read_marks", "sheet_of"],
         "other_thresholds": ["AskedThresholds", "Outcome", "outcomes"],

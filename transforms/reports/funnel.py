@@ -10,7 +10,7 @@ from hardneg.transforms.filters.registry import meanings
 from hardneg.transforms.filters.verdicts import Verdict
 
 # What a pair is counted by: its verdict and its reason.
-Kind = tuple[str, str | None]
+PairKind = tuple[str, str | None]
 
 # Each step's name, and what becomes of what it takes out.
 _STAGES = {
@@ -37,17 +37,17 @@ class Step:
     name: str
     left: int
     gone_as: str = ""
-    gone: tuple[tuple[Kind, int], ...] = ()
+    gone: tuple[tuple[PairKind, int], ...] = ()
 
 
-def funnel(kinds: Mapping[Kind, int], mined: int) -> list[Step]:
+def funnel(kinds: Mapping[PairKind, int], mined: int) -> list[Step]:
     """Return the steps from all pairs of ``candidates/`` to the mined ones, in the order in which they are taken.
 
     Args:
         kinds: pairs by verdict and reason.
         mined: the negatives that were selected.
     """
-    stages: dict[str, Counter[Kind]] = {name: Counter() for name in _STAGES}
+    stages: dict[str, Counter[PairKind]] = {name: Counter() for name in _STAGES}
     for kind, pairs in kinds.items():
         if (stage := _taken_out_by(kind)) is not None:
             stages[stage][kind] += pairs
@@ -60,12 +60,12 @@ def funnel(kinds: Mapping[Kind, int], mined: int) -> list[Step]:
     return [*steps, Step("mined", mined, "passed, but not needed", spare)]
 
 
-def _most_first(counted: tuple[Kind, int]) -> tuple[int, str, str]:
+def _most_first(counted: tuple[PairKind, int]) -> tuple[int, str, str]:
     (verdict, reason), pairs = counted
     return -pairs, verdict, reason or ""
 
 
-def _taken_out_by(kind: Kind) -> str | None:
+def _taken_out_by(kind: PairKind) -> str | None:
     verdict, reason = kind
     if verdict == Verdict.NEGATIVE:
         return None

@@ -17,11 +17,11 @@ from hardneg.transforms.core.source import Source, first_similarity
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.output.finished_run import FinishedRun
-from hardneg.transforms.reports.funnel import Kind
+from hardneg.transforms.reports.funnel import PairKind
 
 SUSPICIOUS = 20  # positives and negatives to show
-TRIPLETS = 10
-BARS = 20  # of difficulty, from 0 to 1
+SHOWN_TRIPLETS = 10
+DIFFICULTY_BARS = 20  # of difficulty, from 0 to 1
 # What the overlap of retrievers is counted of.
 OVERLAP_GROUPS = ("all", "mined", "positive")
 
@@ -36,14 +36,14 @@ class Highlights:
     Attributes:
         kinds: pairs by verdict and reason.
         overlap: pairs by (group of ``OVERLAP_GROUPS``, names of exactly those retrievers that found them).
-        difficulty: of the mined: int64 (BARS,).
+        difficulty: of the mined: int64 (DIFFICULTY_BARS,).
         positives: the known positives of the lowest judge scores, the lowest first.
         negatives: the mined negatives of the highest judge scores, the highest first.
         triplets: (positive, negative) of some mined negatives, the same ones each time.
         queries, passages: the texts of all that these name, by id.
     """
 
-    kinds: Counter[Kind]
+    kinds: Counter[PairKind]
     overlap: Counter[tuple[str, tuple[str, ...]]]
     difficulty: IntArray
     positives: list[Row]
@@ -61,9 +61,9 @@ def highlights(run: FinishedRun, sources: Sequence[Source], relabelled: bool = F
         sources: the retrievers.
         relabelled: whether suspected positives are positives of the triplets.
     """
-    kinds: Counter[Kind] = Counter()
+    kinds: Counter[PairKind] = Counter()
     overlap: Counter[tuple[str, tuple[str, ...]]] = Counter()
-    difficulty = np.zeros(BARS, dtype=np.int64)
+    difficulty = np.zeros(DIFFICULTY_BARS, dtype=np.int64)
     positives: list[Row] = []
     negatives: list[Row] = []
     drawn: list[tuple[int, Row, Row]] = []
@@ -73,7 +73,7 @@ def highlights(run: FinishedRun, sources: Sequence[Source], relabelled: bool = F
         difficulty += difficulty_of(table)
         positives = _first(positives, weakest_positives(table), highest=False)
         negatives = _first(negatives, strongest_negatives(table), highest=True)
-        drawn = heapq.nsmallest(TRIPLETS, [*drawn, *draw_triplets(table, relabelled)], key=_place)
+        drawn = heapq.nsmallest(SHOWN_TRIPLETS, [*drawn, *draw_triplets(table, relabelled)], key=_place)
     triplets = [(positive, negative) for _, positive, negative in drawn]
     shown = [*positives, *negatives, *(row for pair in triplets for row in pair)]
     texts = {
@@ -94,7 +94,7 @@ def _tables(run: FinishedRun, sources: Sequence[Source]) -> Iterator[pa.Table]:
         yield table.rename_columns(["similarity" if name == similarity else name for name in table.column_names])
 
 
-def kinds_of(table: pa.Table) -> Counter[Kind]:
+def kinds_of(table: pa.Table) -> Counter[PairKind]:
     """Count the rows of each verdict and reason."""
     counted = table.group_by(["verdict", "reason"], use_threads=False).aggregate([([], "count_all")])
     return Counter({(row["verdict"], row["reason"]): row["count_all"] for row in counted.to_pylist()})
@@ -119,9 +119,9 @@ def overlap_of(table: pa.Table, sources: Sequence[Source]) -> Counter[tuple[str,
 
 
 def difficulty_of(table: pa.Table) -> IntArray:
-    """Count the mined by their difficulty: int64 (BARS,), equal steps from 0 to 1."""
+    """Count the mined by their difficulty: int64 (DIFFICULTY_BARS,), equal steps from 0 to 1."""
     values = table["difficulty"].filter(table["selected"].is_valid()).drop_null().to_numpy()
-    return np.histogram(values, bins=BARS, range=(0, 1))[0].astype(np.int64)
+    return np.histogram(values, bins=DIFFICULTY_BARS, range=(0, 1))[0].astype(np.int64)
 
 
 def weakest_positives(table: pa.Table) -> list[Row]:
@@ -170,7 +170,7 @@ def draw_triplets(table: pa.Table, relabelled: bool) -> list[tuple[int, Row, Row
     pairs = zip(mined["query_id"].to_pylist(), mined["passage_id"].to_pylist(), strict=True)
     digests = ((cut_digest(f"{query}\0{passage}"), query, passage, row) for row, (query, passage) in enumerate(pairs))
     drawn = []
-    for digest, query, _, row in heapq.nsmallest(TRIPLETS, digests):
+    for digest, query, _, row in heapq.nsmallest(SHOWN_TRIPLETS, digests):
         (first,) = positives.filter(pc.equal(positives["query_id"], query)).slice(0, 1).to_pylist()
         drawn.append((digest, first, mined.slice(row, 1).to_pylist()[0]))
     return drawn

@@ -24,7 +24,7 @@ from hardneg.transforms.judge.judge import single_signal_judge
 from hardneg.transforms.judge.sample import SampleScores
 from hardneg.transforms.reports.sample_view import Kept, RunSample, SampleView, keep, view_sample
 
-Kind = Literal["false_negative_rate", "leak_rate", "sigmoid"]
+OutcomeKind = Literal["false_negative_rate", "leak_rate", "sigmoid"]
 ESTIMATED, UNSUPPORTED = "estimated", "unsupported"
 
 
@@ -57,7 +57,7 @@ class Outcome:
         leak_rate: share of the known positives that pass the threshold.
     """
 
-    kind: Kind
+    kind: OutcomeKind
     value: float
     status: str
     reason: str
@@ -159,7 +159,7 @@ def _incomplete(seen: SampleView) -> str:
 
 
 def _of_target(seen: SampleView, policy: Policy, name: JudgeName, target: float, gamma: float | None) -> Outcome:
-    kind: Kind = "false_negative_rate"
+    kind: OutcomeKind = "false_negative_rate"
     if not seen.complete:
         return Outcome(kind, target, UNSUPPORTED, f"{_incomplete(seen)}, so no threshold can be chosen")
     scored = seen.scored

@@ -16,7 +16,7 @@ from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.counts import EDGES, Scale, bins, edges
 from hardneg.transforms.reports.sample_view import Kept
 
-BARS = 20
+HISTOGRAM_BARS = 20
 # What the candidates of a run are told apart by, in histograms and by source.
 GROUPS = ("positive", "mined", "passed", "suspected_positive", "other")
 
@@ -152,7 +152,9 @@ class Histogram:
     threshold: float | None
 
 
-def histogram(counted: Tally, score: str, scale: Scale, threshold: float | None, bars: int = BARS) -> Histogram:
+def histogram(
+    counted: Tally, score: str, scale: Scale, threshold: float | None, bars: int = HISTOGRAM_BARS
+) -> Histogram:
     """Join the bins of a score to a few bars over the range that is in use.
 
     Args:

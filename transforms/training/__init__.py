@@ -10,6 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "judge_card": ["card"],
         "judge_training": ["Trained", "TrainingPlan", "Watcher", "keep_freed_memory", "train"],
         "scored_pairs": ["read_scored_pairs"],
-        "training_pairs": ["PAIRS", "RERANKED", "HeldOut", "TrainingData", "pairs_of_run", "pairs_of_tables"],
+        "training_pairs": ["PAIRS", "RERANKED", "HeldOutQuery", "TrainingData", "pairs_of_run", "pairs_of_tables"],
     },
 )

@@ -20,7 +20,7 @@ from hardneg.transforms.models.backends.torch_backend import default_dtype
 from hardneg.transforms.models.files import LOAD_ERRORS, find_model
 from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.models.tokens import check_tokenizer, token_limit
-from hardneg.transforms.training.training_pairs import HeldOut, TrainingData
+from hardneg.transforms.training.training_pairs import HeldOutQuery, TrainingData
 
 NAME = "held_out"
 METRIC = f"{NAME}_mrr@10"
@@ -179,7 +179,7 @@ def load(spec: ModelSpec) -> tuple[Any, int]:
     return model, own_limit
 
 
-def evaluator(held_out: Sequence[HeldOut]) -> Any:
+def evaluator(held_out: Sequence[HeldOutQuery]) -> Any:
     """Return the function from a model to the metrics of re-ranking the held-out queries."""
     from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
 

@@ -18,7 +18,7 @@ RERANKED = 10  # passages of a held-out query that are re-ranked, beside its pos
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutQuery:
     """A query that no pair was learned from.
 
     Attributes:
@@ -44,7 +44,7 @@ class TrainingData:
     """
 
     rounds: list[pa.Table]
-    held_out: list[HeldOut]
+    held_out: list[HeldOutQuery]
     retrieved: bool
 
     @property
@@ -161,8 +161,8 @@ def _unrelated(found: _Found, passages: Mapping[str, str], digest: int, wanted: 
     return [text for text in far if text_digest(text) not in positives][:wanted]
 
 
-def _held_out(query: str, found: _Found, passages: Mapping[str, str]) -> HeldOut:
-    return HeldOut(
+def _held_out(query: str, found: _Found, passages: Mapping[str, str]) -> HeldOutQuery:
+    return HeldOutQuery(
         query,
         [passages[passage] for passage in found.positives],
         [passages[passage] for _, passage in found.candidates[:RERANKED]],
@@ -183,9 +183,9 @@ def pairs_of_tables(tables: Sequence[pa.Table], held_out: int) -> TrainingData:
     high = table["score"].to_numpy() >= 0.5
     both = np.intersect1d(digests[high], digests[~high])
     chosen = np.isin(digests, both[:held_out])
-    grouped: dict[str, HeldOut] = {}
+    grouped: dict[str, HeldOutQuery] = {}
     for row, relevant in zip(table.filter(pa.array(chosen)).to_pylist(), high[chosen].tolist(), strict=True):
-        each = grouped.setdefault(row["query"], HeldOut(row["query"], [], []))
+        each = grouped.setdefault(row["query"], HeldOutQuery(row["query"], [], []))
         each.documents.append(row["passage"])
         if relevant:
             each.positives.append(row["passage"])
