@@ -155,7 +155,7 @@ def test_no_cell_is_a_formula(text: str, tmp_path: Path) -> None:
         ({}, "Nothing to do"),
         ({"draw": 5}, "belong together"),
         ({"draw": 5, "sheet": "sheet.xlsx"}, "a .tsv or a .csv"),
-        ({"judgements": ["nowhere.tsv"]}, "--judgements nowhere.tsv matches no file"),
+        ({"judgements": ["nowhere.tsv"]}, "judgements nowhere.tsv matches no file"),
         ({"marked": "nowhere.tsv"}, "nowhere.tsv does not exist"),
     ],
 )

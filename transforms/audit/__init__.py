@@ -6,6 +6,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["auditing"],
     submod_attrs={
         "auditing": ["EXAMPLES", "FAULT_TITLES", "Finding", "Known", "Recorder", "Records", "Spot"],
         "references": ["KnownPairs", "Reference", "held_out_texts", "known_pairs", "read_reference"],
