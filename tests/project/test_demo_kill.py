@@ -69,5 +69,5 @@ def test_a_kill_leaves_nothing_running(sent: signal.Signals, tmp_path: Path) -> 
             time.sleep(0.1)
         assert of_session(process.pid) == []
     finally:
-        if left := of_session(process.pid):
-            os.killpg(left[0] if process.poll() is None else os.getpgid(left[0]), signal.SIGKILL)
+        if of_session(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
