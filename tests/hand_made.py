@@ -22,7 +22,7 @@ from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.judge import single_signal_judge
 from hardneg.transforms.mining.rows import Mined, mine_block
 
-SOURCES = [Source("bm25", "bm25"), Source("dense", "dense"), Source("run", "r")]
+SOURCES = [Source("bm25", signal="bm25"), Source.of_similarity("dense"), Source("r")]
 
 
 def filters(policy: Policy, **options: Any) -> Policy:

@@ -18,7 +18,7 @@ from hardneg.transforms.judge.calibration import calibrate
 from hardneg.transforms.judge.sample import SAMPLE, SampleScores, score_sample
 
 Rows = list[dict[str, Any]]
-SOURCES = [Source("bm25", "bm25"), Source("dense", "dense")]
+SOURCES = [Source("bm25", signal="bm25"), Source.of_similarity("dense")]
 NEGATIVES = 3
 POLICY = MineConfig(output="out", negatives=NEGATIVES).policy
 FEW = ReportOptions(targets=[0.1], leak_rates=[0.01, 0.1, 0.2], sigmoids=[0.1, 0.3, 0.5])

@@ -25,16 +25,8 @@ from rank_bm25 import BM25Okapi
 
 from hardneg.transforms.core.text import cut_digest, passage_string
 from hardneg.transforms.core.tokenization import make_tokenizer
-from hardneg.transforms.retrieval.bm25.search import (
-    K1,
-    B,
-    Bm25Segment,
-    SearchResult,
-    encode_queries,
-    index_passages,
-    merge_statistics,
-    search,
-)
+from hardneg.transforms.retrieval.bm25.index import K1, B, encode_queries, index_passages, merge_statistics
+from hardneg.transforms.retrieval.bm25.search import Bm25Segment, SearchResult, search
 
 Bags = list[list[str]]
 

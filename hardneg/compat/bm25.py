@@ -8,8 +8,9 @@ from hardneg.compat.pairs import Pairs
 from hardneg.compat.search import Pool, Vectors, scored_pool
 from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.tokenization import make_tokenizer
-from hardneg.transforms.retrieval.bm25.search import Bm25Segment, encode_queries, index_passages, merge_statistics
-from hardneg.transforms.retrieval.search import RRF_K, rank_within
+from hardneg.transforms.retrieval.bm25.index import encode_queries, index_passages, merge_statistics
+from hardneg.transforms.retrieval.bm25.search import Bm25Segment
+from hardneg.transforms.retrieval.merge import RRF_K, rank_within
 
 _QUERIES = 1024  # at a time
 

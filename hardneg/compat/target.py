@@ -35,7 +35,7 @@ SAMPLE = 400  # queries, as in the pipeline, all of whose candidates the cross-e
 FREE_SAMPLE = 4000  # where it scores none
 
 _BLOCK = 256
-_DENSE = Source("dense", "dense")
+_DENSE = Source.of_similarity("dense")
 
 
 def mine_at_rate(found: Found, request: Request, rate: float, judge: JudgeName, seed: int) -> Mined:
@@ -60,7 +60,7 @@ def mine_at_rate(found: Found, request: Request, rate: float, judge: JudgeName, 
         # Before filters leave only scores of 0 to 1, which might be either.
         found.cross_encoder.logits(np.append(found.pool.scores[found.pool.filled], found.positive_scores))
     alive, skipped = filter_pool(found.pool, found.pool.filled, np.zeros(len(pairs.queries)), request.filters)
-    sources = (_DENSE, Source("bm25", "bm25")) if found.bm25 else (_DENSE,)
+    sources = (_DENSE, Source("bm25", signal="bm25")) if found.bm25 else (_DENSE,)
     policy = Policy(
         negatives=request.num_negatives,
         order="random" if request.random else "similarity",

@@ -97,29 +97,16 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         work=work,
         result=result,
         threads=worker_threads(options),
-        further={} if config.from_run else _further_files(config),
         holdout=held_out_of(read_evaluation_sets(config.holdout, config.holdout_split, config.min_relevance)),
         denoising=_read_judge(config.judge_file, config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
     )
+    for retriever in [] if config.from_run else config.retrievers:
+        retriever.check()
     for _, spec in plan.models:
         if not isinstance(spec, RemoteSpec):
             find_model(spec)
     return plan
-
-
-def _further_files(config: MineConfig) -> dict[tuple[str, str], list[str]]:
-    further: dict[tuple[str, str], list[str]] = {}
-    for option, named in (
-        ("run", config.runs),
-        ("embeddings", config.passage_vectors),
-        ("query_embeddings", config.query_vectors),
-    ):
-        for name, pattern in named.items():
-            further[option, name] = storage.list_files(pattern)
-            if not further[option, name]:
-                raise InputError(f"{parameter(option)} {name}={pattern}: no file matches; check the path.")
-    return further
 
 
 def _read_judge(path: str, config: MineConfig) -> CalibratedJudge:

@@ -58,10 +58,13 @@ def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
     if pairs and isinstance(config.cross_encoder_spec, RemoteSpec):
         asked = 2 * len(found["sample"])
         lines.append(f"the served cross-encoder was asked for {asked} scores to time it; they are not kept")
-    for name, spec in config.dense_models.items():
-        rate = _rate(partial(_encode, spec, found["sample"]))
-        lines.append(f"{name}: {rate:,.0f} passages a second here, {passages / rate / 3600:.1f} hours to encode")
-        seconds += (0 if name in config.passage_vectors else passages / rate) + queries / rate / 4
+    for retriever in config.retrievers:
+        if retriever.spec is None:
+            continue
+        rate = _rate(partial(_encode, retriever.spec, found["sample"]))
+        name, encoded = retriever.name, passages if retriever.encodes_passages else 0
+        lines.append(f"{name}: {rate:,.0f} passages a second here, {encoded / rate / 3600:.1f} hours to encode")
+        seconds += encoded / rate + queries / rate / 4
     lines.append(f"about {seconds / 3600:.1f} hours in the models of one worker with {plan.threads or 'all'} threads")
     return lines
 

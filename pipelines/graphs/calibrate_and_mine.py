@@ -9,8 +9,8 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
 from hardneg.pipelines.runs.plan import Plan
-from hardneg.transforms.corpus.query_blocks import SmallestDigests
-from hardneg.transforms.corpus.texts import HydrateCandidates
+from hardneg.transforms.corpus.query_blocks_stage import SmallestDigests
+from hardneg.transforms.corpus.texts_stage import HydrateCandidates
 from hardneg.transforms.judge.calibration import check_judge
 from hardneg.transforms.mining.calibrate_stage import Calibrate, ScoreSample
 from hardneg.transforms.mining.mine_stage import MineBlocks

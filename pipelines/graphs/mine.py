@@ -8,29 +8,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton
 
 from hardneg.pipelines.graphs.calibrate_and_mine import Calibrated, add_calibration, add_mining
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.work_folder import SUMMARY
 from hardneg.transforms.core import storage
-from hardneg.transforms.core.source import Source
-from hardneg.transforms.corpus.ingestion import BuildSegments, CheckRejected, ReadInputs, ResolveQrels, SegmentInfo
-from hardneg.transforms.corpus.preflight import CheckModels, check_corpus, check_queries, count_segments
-from hardneg.transforms.corpus.query_blocks import CutBlocks, DropHeldOut, JoinQueries
+from hardneg.transforms.corpus.ingestion import SegmentInfo
+from hardneg.transforms.corpus.ingestion_stage import BuildSegments, CheckRejected, ReadInputs, ResolveQrels
+from hardneg.transforms.corpus.preflight import check_corpus, check_queries, count_segments
+from hardneg.transforms.corpus.preflight_stage import CheckModels
+from hardneg.transforms.corpus.query_blocks_stage import CutBlocks, DropHeldOut, JoinQueries
 from hardneg.transforms.corpus.texts import read_referred
-from hardneg.transforms.inputs.trec_runs_stage import ReadRun
 from hardneg.transforms.output.shards import Shard
 from hardneg.transforms.output.write_stage import WriteShards
-from hardneg.transforms.retrieval.bm25.stages import WeighSegments
-from hardneg.transforms.retrieval.encode import (
-    EncodeQueries,
-    EncodeSegments,
-    ReadVectors,
-    RequireVectors,
-    StoreVectors,
-)
-from hardneg.transforms.retrieval.search import MergeCandidates, SearchSegments
+from hardneg.transforms.retrieval.stages import MergeCandidates, SearchSegments
 
 
 @dataclass
@@ -57,11 +50,8 @@ def retrieve(pipeline: beam.Pipeline, plan: Plan) -> tuple[Read, beam.PCollectio
     read = build_reading(pipeline, plan)
     searchable, blocks = build_indexes(pipeline, plan, read)
     config = plan.config
-    sources = config.sources
-    found = blocks | "Search" >> SearchSegments(
-        plan.work, sources, config.k, config.tokenizer, config.bm25_engine, AsList(searchable), plan.threads
-    )
-    merged = {"queries": blocks, "found": found} | "Merge" >> MergeCandidates(sources, config.k)
+    found = blocks | "Search" >> SearchSegments(config.retrievers, config.k, plan.site, AsList(searchable))
+    merged = {"queries": blocks, "found": found} | "Merge" >> MergeCandidates(config.sources, config.k)
     return read, merged, blocks
 
 
@@ -101,11 +91,12 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
         | "Files" >> beam.Create(plan.files, reshuffle=False)
         | "Read" >> ReadInputs(work, plan.segments, plan.buckets)
     )
-    segments = rows.parts | "Build segments" >> BuildSegments(work, names, config.tokenizer)
+    segments = rows.parts | "Build segments" >> BuildSegments(work, names)
     qrels = {"qrels": rows.qrels, "segments": segments} | "Resolve qrels" >> ResolveQrels(work, plan.buckets)
-    joined = {"queries": rows.queries, "qrels": qrels.qrels, **_known_by_query(pipeline, plan)}
+    known, kinds = _known_by_query(pipeline, plan)
+    joined = {"queries": rows.queries, "qrels": qrels.qrels, **known}
     queries, unknown, query_counts = joined | "Join queries" >> JoinQueries(
-        names, config.min_relevance, config.allow_no_positives, plan.buckets
+        names, config.min_relevance, config.allow_no_positives, plan.buckets, kinds
     )
     queries, held_out = queries | "Drop held out" >> DropHeldOut(plan.holdout)
     blocks, wanted = queries | "Cut blocks" >> CutBlocks(config.block_size, config.max_queries)
@@ -114,7 +105,9 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
         plan.result, plan.files, config.max_rejected
     )
     models = segments | "Check models" >> CheckModels(work, plan.models, config.allow_unknown_tokens, plan.threads)
-    segment_counts = segments | "Count segments" >> beam.FlatMap(count_segments, work, list(config.dense_models))
+    segment_counts = segments | "Count segments" >> beam.FlatMap(
+        count_segments, work, [each.name for each in config.retrievers if each.encodes_passages]
+    )
     checks = (
         rejected | "Rejected checked" >> beam.MapTuple(lambda file, _: f"file {file}"),
         models | "Models checked" >> beam.Keys(),
@@ -135,37 +128,18 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
 
 
 def build_indexes(pipeline: beam.Pipeline, plan: Plan, read: Read) -> tuple[beam.PCollection, beam.PCollection]:
-    """Add indexing and encoding; return the numbers of complete segments, and blocks with embeddings."""
-    config, work = plan.config, plan.work
+    """Add what the retrievers need; return the numbers of searchable segments, and blocks with encoded queries."""
     segments = read.segments | "Await checks" >> beam.Map(_after, read.checks).with_output_types(SegmentInfo)
     blocks = read.queries | "Await query checks" >> beam.Map(_after, read.checks).with_output_types(tuple[int, Any])
-    indexed = {"bm25": segments | "Weigh BM25" >> WeighSegments(work)}
-    for source in config.sources:
-        if source.kind != "dense":
-            continue
-        name = source.name
-        if name in config.passage_vectors:
-            vectors = _paths(pipeline, plan, "embeddings", name) | f"Read vectors {name}" >> ReadVectors(
-                "passage_id", "vector", plan.segments
-            )
-            sizes = segments | f"Sizes {name}" >> beam.Map(lambda info: (info.number, info.passages))
-            indexed[name] = {"vectors": vectors, "segments": sizes} | f"Store vectors {name}" >> StoreVectors(
-                work, source
-            )
-        else:
-            indexed[name] = segments | f"Encode passages {name}" >> EncodeSegments(
-                work, source, config.dense_models[name], plan.threads
-            )
-        if name in config.query_vectors:
-            blocks = blocks | f"Require vectors {name}" >> RequireVectors(source)
-        else:
-            blocks = blocks | f"Encode queries {name}" >> EncodeQueries(
-                work, source, config.dense_models[name], plan.threads
-            )
+    done = []
+    for retriever in plan.config.retrievers:
+        if index := retriever.index(plan.site):
+            done.append(segments | f"Index {retriever.name}" >> index)
+        if encode := retriever.encode(plan.site):
+            blocks = blocks | f"Encode queries {retriever.name}" >> encode
     # A segment is searched when every index of every segment is there.
-    waits = [AsList(done) for name, done in indexed.items() if name != "bm25"]
-    complete = indexed["bm25"] | "Complete" >> beam.Map(_after, *waits).with_output_types(int)
-    return complete, blocks
+    numbers = segments | "Numbers" >> beam.Map(lambda info: info.number).with_output_types(int)
+    return numbers | "Complete" >> beam.Map(_after, *map(AsList, done)).with_output_types(int), blocks
 
 
 def _after(element: Any, *_: Any) -> Any:
@@ -173,24 +147,15 @@ def _after(element: Any, *_: Any) -> Any:
     return element
 
 
-def _paths(pipeline: beam.Pipeline, plan: Plan, option: str, name: str) -> beam.PCollection:
-    return pipeline | f"{option} {name}" >> beam.Create(plan.further[option, name], reshuffle=False)
-
-
-def _known_by_query(pipeline: beam.Pipeline, plan: Plan) -> dict[str, beam.PCollection]:
-    """Return what the user brings per query: run files and query vectors, keyed by bucket."""
-    columns = {}
-    for name in plan.config.runs:
-        source = Source("run", name)
-        columns[source.run] = _paths(pipeline, plan, "run", name) | f"Read run {name}" >> ReadRun(
-            source.run, plan.buckets
-        )
-    for name in plan.config.query_vectors:
-        source = Source("dense", name)
-        columns[source.embedding] = _paths(pipeline, plan, "query_embeddings", name) | (
-            f"Read query vectors {name}" >> ReadVectors("query_id", source.embedding, plan.buckets)
-        )
-    return columns
+def _known_by_query(pipeline: beam.Pipeline, plan: Plan) -> tuple[dict[str, beam.PCollection], dict[str, pa.DataType]]:
+    """Return what the user brings per query (run files, vectors), keyed by bucket, and its type, by column."""
+    columns, types = {}, {}
+    for retriever in plan.config.retrievers:
+        known, kind = retriever.known(plan.site), retriever.known_type
+        if known is not None and kind is not None:
+            columns[retriever.column] = pipeline | f"Read {retriever.column}" >> known
+            types[retriever.column] = kind
+    return columns, types
 
 
 def _summarise(

@@ -24,6 +24,11 @@ from hardneg.transforms.inputs.options import InputOptions
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import BUNDLED, ModelSpec
 from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.retrieval.bi_encoder import BiEncoderRetriever
+from hardneg.transforms.retrieval.bm25.retriever import Bm25Retriever
+from hardneg.transforms.retrieval.retriever import Retriever
+from hardneg.transforms.retrieval.run_file import RunRetriever
+from hardneg.transforms.retrieval.vectors import VectorsRetriever
 
 _NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)", re.DOTALL)
 DEFAULT_DENSE = "dense"
@@ -158,25 +163,6 @@ class MineConfig(DenoiseOptions, RetrievalOptions, RemoteOptions):
         return parse_named(self.bi_encoder or default, "--bi-encoder", DEFAULT_DENSE)
 
     @property
-    def dense_models(self) -> dict[str, ModelSpec]:
-        """The bi-encoders that are run, by source name."""
-        brought = parse_named(self.query_embeddings, "--query-embeddings")
-        return {
-            name: ModelSpec(
-                "bi-encoder",
-                model,
-                self.query_prompt,
-                self.passage_prompt,
-                self.bi_encoder_max_length,
-                self.dtype,
-                self.device,
-                self.trust_remote_code,
-            )
-            for name, model in self.bi_encoders.items()
-            if name not in brought
-        }
-
-    @property
     def cross_encoder_spec(self) -> ModelSpec | RemoteSpec:
         remote = self.remote_spec(self.cross_encoder, self.cross_encoder_prompt, self.cross_encoder_max_length)
         if remote is not None:
@@ -194,27 +180,35 @@ class MineConfig(DenoiseOptions, RetrievalOptions, RemoteOptions):
         )
 
     @property
-    def passage_vectors(self) -> dict[str, str]:
-        """Globs of the passages' vectors, by source name."""
-        return parse_named(self.embeddings, "--embeddings")
-
-    @property
-    def query_vectors(self) -> dict[str, str]:
-        return parse_named(self.query_embeddings, "--query-embeddings")
-
-    @property
-    def runs(self) -> dict[str, str]:
-        return parse_named(self.run, "--run")
+    def retrievers(self) -> list[Retriever]:
+        """BM25, the bi-encoders and vectors in the order given, the runs."""
+        vectors = parse_named(self.embeddings, "--embeddings")
+        queries = parse_named(self.query_embeddings, "--query-embeddings")
+        found: list[Retriever] = [
+            Bm25Retriever(tokenizer=self.bm25_tokenizer, stemmer=self.bm25_stemmer, engine=self.bm25_engine)
+        ]
+        for name in dict.fromkeys([*self.bi_encoders, *vectors]):
+            if name in queries:
+                found.append(VectorsRetriever(name=name, vectors=vectors[name], query_vectors=queries[name]))
+            else:
+                found.append(
+                    BiEncoderRetriever(
+                        name=name,
+                        model=self.bi_encoders[name],
+                        query_prompt=self.query_prompt,
+                        passage_prompt=self.passage_prompt,
+                        max_length=self.bi_encoder_max_length,
+                        vectors=vectors.get(name),
+                    )
+                )
+        found += [RunRetriever(name=name, file=file) for name, file in parse_named(self.run, "--run").items()]
+        run = {"dtype": self.dtype, "device": self.device, "trust_remote_code": self.trust_remote_code}
+        return [each.under(**run) for each in found]
 
     @property
     def sources(self) -> list[Source]:
-        """The retrievers: BM25, the bi-encoders and vectors in the order given, the runs."""
-        dense = dict.fromkeys([*self.bi_encoders, *self.passage_vectors])
-        return [
-            Source("bm25", "bm25"),
-            *(Source("dense", name) for name in dense),
-            *(Source("run", name) for name in self.runs),
-        ]
+        """The retrievers' columns."""
+        return [each.source for each in self.retrievers]
 
     @property
     def policy(self) -> Policy:

@@ -11,6 +11,7 @@ from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, conditions_of
 from hardneg.transforms.mining.job import Job
+from hardneg.transforms.retrieval.retriever import Site
 
 _SEGMENT_BYTES = 64 << 20
 _BUCKET_BYTES = 8 << 20
@@ -26,7 +27,6 @@ class Plan:
         work: folder for indexes, embeddings and the unfinished result.
         result: folder that the output's tables are written to.
         threads: torch and numba threads of one worker; None: theirs.
-        further: paths of run and vector files, by option and source name.
         holdout: the evaluation sets.
         denoising: the judge of ``--judge-file``; None: it is calibrated.
         stored: the manifest of the run that ``mine --from`` reads.
@@ -37,7 +37,6 @@ class Plan:
     work: str
     result: str
     threads: int | None
-    further: dict[tuple[str, str], list[str]]
     holdout: Holdout = NOTHING_HELD_OUT
     denoising: CalibratedJudge | None = None
     stored: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +53,11 @@ class Plan:
         return max(1, min(256, round(size / _BUCKET_BYTES)))
 
     @property
+    def site(self) -> Site:
+        """Where and how the retrievers work."""
+        return Site(self.work, self.segments, self.buckets, self.threads)
+
+    @property
     def scores(self) -> bool:
         """Whether the run may load the cross-encoder."""
         config = self.config
@@ -66,8 +70,9 @@ class Plan:
     @property
     def models(self) -> list[tuple[str, Any]]:
         """The models to load and check, by source name."""
-        dense = [] if self.config.from_run else list(self.config.dense_models.items())
-        return [*dense, *([("cross_encoder", self.config.cross_encoder_spec)] if self.scores else [])]
+        retrievers = [] if self.config.from_run else self.config.retrievers
+        found = [(each.name, each.spec) for each in retrievers if each.spec is not None]
+        return [*found, *([("cross_encoder", self.config.cross_encoder_spec)] if self.scores else [])]
 
     @property
     def job(self) -> Job:

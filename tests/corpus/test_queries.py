@@ -16,16 +16,17 @@ from hardneg.transforms.core.arrays import vectors_column
 from hardneg.transforms.core.schemas import JOINED, QRELS, QUERIES
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.query_blocks import (
-    SmallestDigests,
-    _add_column,
-    _cut_blocks,
-    _whole_block,
+    add_column,
+    cut_blocks,
     join_queries,
     positives_of,
     share_positives,
+    whole_block,
     with_positives,
 )
+from hardneg.transforms.corpus.query_blocks_stage import SmallestDigests
 
+IDS = pa.list_(pa.string())
 FILES = ["first.jsonl", "second.jsonl", "qrels.tsv"]
 
 
@@ -147,15 +148,15 @@ def test_runs_and_vectors_are_joined_by_query_id() -> None:
         pa.table({"query_id": ["c"], "run_r": pa.array([["p2", "p1"]], pa.list_(pa.string()))}),
         pa.table({"query_id": ["a", "elsewhere"], "run_r": pa.array([[], ["p"]], pa.list_(pa.string()))}),
     ]
-    with_run = _add_column(table, "run_r", runs)
+    with_run = add_column(table, "run_r", IDS, runs)
     assert with_run["run_r"].to_pylist() == [[], None, ["p2", "p1"]]
     vectors = pa.table({"query_id": ["b", "a"], "embedding_e": vectors_column(np.eye(2, dtype=np.float32))})
-    with_vectors = _add_column(table, "embedding_e", [vectors])
+    with_vectors = add_column(table, "embedding_e", pa.list_(pa.float32()), [vectors])
     assert with_vectors["embedding_e"].to_pylist() == [[0, 1], [1, 0], None]
-    assert _add_column(table, "run_r", [])["run_r"].null_count == 3
-    assert len(_add_column(table.slice(0, 0), "run_r", runs)) == 0
+    assert add_column(table, "run_r", IDS, [])["run_r"].null_count == 3
+    assert len(add_column(table.slice(0, 0), "run_r", IDS, runs)) == 0
     with pytest.raises(HardnegError, match="run_r: a query stands twice in its files"):
-        _add_column(table, "run_r", [runs[0], runs[0]])
+        add_column(table, "run_r", IDS, [runs[0], runs[0]])
 
 
 digests = st.lists(st.integers(0, 2**63 - 1), unique=True, max_size=40)
@@ -184,9 +185,9 @@ def test_blocks_hold_each_wanted_query_once(queries: int, wanted: int, size: int
     cutoff = (min(queries, wanted), values[min(queries, wanted) - 1])
     blocks: dict[int, list[pa.Table]] = {}
     for start in range(0, queries, parts):
-        for number, part in _cut_blocks(table.slice(start, parts), cutoff, size):
+        for number, part in cut_blocks(table.slice(start, parts), cutoff, size):
             blocks.setdefault(number, []).append(part)
-    whole = {number: _whole_block(number, reversed(tables))[1] for number, tables in blocks.items()}
+    whole = {number: whole_block(number, reversed(tables))[1] for number, tables in blocks.items()}
     assert sorted(digest for block in whole.values() for digest in block["digest"].to_pylist()) == values[:wanted]
     assert len(whole) <= max(1, round(cutoff[0] / size))
     for block in whole.values():
@@ -195,4 +196,4 @@ def test_blocks_hold_each_wanted_query_once(queries: int, wanted: int, size: int
 
 
 def test_no_query_is_wanted() -> None:
-    assert list(_cut_blocks(joined().slice(0, 0), (0, 2**63 - 1), 256)) == []
+    assert list(cut_blocks(joined().slice(0, 0), (0, 2**63 - 1), 256)) == []

@@ -104,7 +104,7 @@ def test_tables_are_written_and_mapped(tmp_path: Path) -> None:
 
 
 def build(work: Path, number: int, table: pa.Table) -> str:
-    write_table(str(Path(folder(str(work), number)) / segments.BLOCK_TEXTS), merge_passages([table], FILES).passages)
+    write_table(str(Path(folder(str(work), number)) / segments.TEXTS), merge_passages([table], FILES).passages)
     return str(work)
 
 

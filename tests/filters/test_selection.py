@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.filters.order import Order, select, selection_order, selection_score, steps, try_lazily
 
-BM25, FIRST, SECOND = Source("bm25", "bm25"), Source("dense", "first"), Source("dense", "second")
+BM25 = Source("bm25", signal="bm25")
+FIRST, SECOND = Source.of_similarity("first"), Source.of_similarity("second")
 
 
 def passes(logits: np.ndarray) -> np.ndarray:

@@ -171,36 +171,37 @@ def test_a_config_is_frozen() -> None:
         config().k = 5  # type: ignore[misc]
 
 
-BM25 = Source("bm25", "bm25")
+BM25 = Source("bm25", signal="bm25")
 
 
 @pytest.mark.parametrize(
-    ("options", "sources", "models"),
+    ("options", "names", "models"),
     [
-        ({}, [("dense", "dense")], {"dense": "bundled"}),
-        ({"bi_encoder": ["org/m@v1"]}, [("dense", "dense")], {"dense": "org/m@v1"}),
+        ({}, ["dense"], {"dense": "bundled"}),
+        ({"bi_encoder": ["org/m@v1"]}, ["dense"], {"dense": "org/m@v1"}),
         (
             {"bi_encoder": ["b=one", "two"], "run": ["r=x"]},
-            [("dense", "b"), ("dense", "dense"), ("run", "r")],
+            ["b", "dense", "r"],
             {"b": "one", "dense": "two"},
         ),
         # The user's vectors stand in for the default model, under whatever name.
-        ({"embeddings": ["v=p"], "query_embeddings": ["v=q"]}, [("dense", "v")], {}),
-        ({"embeddings": ["dense=p"], "query_embeddings": ["dense=q"]}, [("dense", "dense")], {}),
-        ({"embeddings": ["v=p"], "bi_encoder": ["v=m"]}, [("dense", "v")], {"v": "m"}),
-        ({"embeddings": ["dense=p"], "bi_encoder": ["bundled"]}, [("dense", "dense")], {"dense": "bundled"}),
+        ({"embeddings": ["v=p"], "query_embeddings": ["v=q"]}, ["v"], {}),
+        ({"embeddings": ["dense=p"], "query_embeddings": ["dense=q"]}, ["dense"], {}),
+        ({"embeddings": ["v=p"], "bi_encoder": ["v=m"]}, ["v"], {"v": "m"}),
+        ({"embeddings": ["dense=p"], "bi_encoder": ["bundled"]}, ["dense"], {"dense": "bundled"}),
         (
             {"embeddings": ["v=p"], "query_embeddings": ["v=q"], "bi_encoder": ["bundled"]},
-            [("dense", "dense"), ("dense", "v")],
+            ["dense", "v"],
             {"dense": "bundled"},
         ),
     ],
     ids=str,
 )  # fmt: skip
-def test_retrievers(options: dict[str, Any], sources: list[tuple], models: dict[str, str]) -> None:
+def test_retrievers(options: dict[str, Any], names: list[str], models: dict[str, str]) -> None:
     made = config(**options)
-    assert made.sources == [BM25, *(Source(*source) for source in sources)]
-    assert {name: spec.model for name, spec in made.dense_models.items()} == models
+    assert [each.name for each in made.retrievers] == ["bm25", *names]
+    assert made.sources == [BM25, *(Source("r") if name == "r" else Source.of_similarity(name) for name in names)]
+    assert {each.name: each.spec.model for each in made.retrievers if each.spec} == models
 
 
 def test_specs() -> None:
@@ -209,7 +210,9 @@ def test_specs() -> None:
         device="cpu", trust_remote_code=True, query_prompt="q: ", passage_prompt="", bi_encoder_max_length=32,
     )  # fmt: skip
     assert made.cross_encoder_spec == ModelSpec("cross-encoder", "org/x", "Q: ", "P: ", 64, "float32", "cpu", True)
-    assert made.dense_models == {"dense": ModelSpec("bi-encoder", "bundled", "q: ", "", 32, "float32", "cpu", True)}
+    assert [each.spec for each in made.retrievers if each.spec] == [
+        ModelSpec("bi-encoder", "bundled", "q: ", "", 32, "float32", "cpu", True)
+    ]
     assert config(cross_encoder_prompt=["Q: "]).cross_encoder_spec.passage_prompt is None
     assert config().cross_encoder_spec == ModelSpec("cross-encoder", "bundled")
 

@@ -25,12 +25,12 @@ def test_make_plan_looks_at_everything_first(animals: Path, tmp_path: Path) -> N
     options = pipeline_options([])
     good = {"input": str(animals), "output": str(tmp_path / "out")}
     plan = make_plan(MineConfig(**good, run=[f"r={tmp_path}/*.run"]), options)
-    assert plan.further == {("run", "r"): [str(tmp_path / "one.run")]}
+    assert [source.name for source in plan.config.sources] == ["bm25", "dense", "r"]
     assert [file.kind for file in plan.files] == ["passages", "queries", "qrels"]
     assert (plan.work, plan.result) == (str(tmp_path / "out.work"), str(tmp_path / "out.work" / "result"))
     for wrong, message in (
-        ({"run": ["r=nothing*"]}, r"--run r=nothing\*: no file matches; check the path\."),
-        ({"embeddings": ["e=no"], "query_embeddings": ["e=no"]}, "--embeddings e=no: no file matches"),
+        ({"run": ["r=nothing*"]}, r"retriever r, file = 'nothing\*': no file matches; check the path\."),
+        ({"embeddings": ["e=no"], "query_embeddings": ["e=no"]}, "retriever e, vectors = 'no': no file matches"),
         ({"bi_encoder": ["./no-model"]}, "bi-encoder ./no-model: there is no such folder"),
         ({"cross_encoder": "/no/model"}, "cross-encoder /no/model: there is no such folder"),
     ):
@@ -84,7 +84,7 @@ def test_a_plan_cuts_by_size() -> None:
         return InputFile(f"/{kind}", kind, "jsonl", Columns(), size)
 
     config = MineConfig(output="out")
-    plan = Plan(config, [file("passages", 300 << 20), file("queries", 30 << 20)], "w", "r", 1, {})
+    plan = Plan(config, [file("passages", 300 << 20), file("queries", 30 << 20)], "w", "r", 1)
     assert (plan.segments, plan.buckets) == (5, 4)
     small = replace(plan, files=[file("passages", 10), file("queries", 10)])
     assert (small.segments, small.buckets) == (1, 1)

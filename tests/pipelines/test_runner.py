@@ -113,7 +113,7 @@ def test_errors_of_workers(tmp_path: Path, error: Exception) -> None:
     def build(pipeline: beam.Pipeline, _: Plan) -> None:
         pipeline | beam.Create([error]) | beam.Map(_raise)
 
-    plan = Plan(MineConfig(output=str(tmp_path / "out")), [], str(tmp_path / "work"), str(tmp_path / "result"), 1, {})
+    plan = Plan(MineConfig(output=str(tmp_path / "out")), [], str(tmp_path / "work"), str(tmp_path / "result"), 1)
     with pytest.raises(Exception, match=r"mend it|a bug") as raised:
         run_graph(plan, pipeline_options([]), build)
     assert isinstance(raised.value, HardnegError) == isinstance(error, HardnegError)

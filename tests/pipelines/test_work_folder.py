@@ -24,7 +24,7 @@ from hardneg.transforms.judge.judge import single_signal_judge
 
 def plan_of(tmp_path: Path, **options: Any) -> Plan:
     config = MineConfig(**{"output": str(tmp_path / "out"), **options})
-    return Plan(config, [], config.work_folder, str(Path(config.work_folder) / "result"), 1, {})
+    return Plan(config, [], config.work_folder, str(Path(config.work_folder) / "result"), 1)
 
 
 def fill(plan: Plan, rows: int = 3) -> None:

@@ -20,20 +20,19 @@ from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import passage_string
 from hardneg.transforms.core.tokenization import make_tokenizer
 from hardneg.transforms.retrieval.bm25 import kernel as bm25_kernel
-from hardneg.transforms.retrieval.bm25.index import digest_bytes, find_terms, term_digests
-from hardneg.transforms.retrieval.bm25.search import (
-    Bm25Segment,
+from hardneg.transforms.retrieval.bm25.index import (
     Postings,
-    RankBm25Engine,
-    SearchResult,
     Statistics,
+    digest_bytes,
     encode_queries,
+    find_terms,
     index_passages,
     merge_counts,
     merge_statistics,
-    search,
+    term_digests,
     weigh,
 )
+from hardneg.transforms.retrieval.bm25.search import Bm25Segment, RankBm25Engine, SearchResult, search
 
 Bags = list[list[str]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,26 @@ from hypothesis import strategies as st
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.arrays import vectors_column
-from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.tokenization import TokenizerSpec, make_tokenizer
 from hardneg.transforms.corpus.segments import TEXTS, Segment, folder, merge_passages, write_table
-from hardneg.transforms.retrieval.bm25.search import Bm25Segment, Postings, index_passages, merge_statistics
+from hardneg.transforms.retrieval.bm25.retriever import Bm25Retriever
+from hardneg.transforms.retrieval.bm25.stored import store_statistics, write_postings, write_weighted
 from hardneg.transforms.retrieval.dense import similarity
-from hardneg.transforms.retrieval.search import (
-    RRF_K,
-    asked_for,
-    embeddings_of,
-    merge_segments,
-    rank_within,
-    run_ranks,
-    search_segment,
-)
+from hardneg.transforms.retrieval.embeddings import embeddings_of
+from hardneg.transforms.retrieval.merge import RRF_K, merge_segments, rank_within
+from hardneg.transforms.retrieval.retriever import Retriever
+from hardneg.transforms.retrieval.run_file import RunRetriever
+from hardneg.transforms.retrieval.search import ASKED, search_segment
+from hardneg.transforms.retrieval.vectors import VectorsRetriever
 
-BM25, DENSE, RUN = Source("bm25", "bm25"), Source("dense", "small"), Source("run", "other")
-SOURCES = [BM25, DENSE, RUN]
+BM25_RETRIEVER = Bm25Retriever()
+VECTORS = VectorsRetriever(name="small", vectors="given", query_vectors="given")
+RUN_FILE = RunRetriever(name="other", file="given")
+RETRIEVERS = [BM25_RETRIEVER, VECTORS, RUN_FILE]
+SOURCES = [each.source for each in RETRIEVERS]
+BM25, DENSE, RUN = SOURCES
 TOKENIZE = make_tokenizer(TokenizerSpec("unicode", None))
+NOBODY = {name: pa.array([[]], pa.list_(pa.string())) for name in ASKED}
 WORDS = ("otter", "lynx", "heron", "trout", "river", "ice", "moss", "owl")
 
 
@@ -62,25 +64,26 @@ class Corpus:
         )
 
     def search(
-        self, work: Path, cut: np.ndarray, queries: pa.Table, asked: Mapping[str, Sequence[Sequence[str]]], k: int
+        self,
+        work: Path,
+        cut: np.ndarray,
+        queries: pa.Table,
+        k: int,
+        retrievers: Sequence[Retriever] = RETRIEVERS,
     ) -> list[pa.Table]:
         """Build the segments that ``cut`` says, and search each."""
-        opened: list[tuple[Segment, Postings]] = []
-        for number in np.unique(cut):
+        numbers = np.unique(cut).tolist()
+        for number in numbers:
             merged = merge_passages([self.table(np.flatnonzero(cut == number))], ["corpus"]).passages
             target = Path(folder(str(work), int(number)))
             write_table(str(target / TEXTS), merged)
             rows = [self.ids.index(identifier) for identifier in merged["passage_id"].to_pylist()]
-            np.save(target / f"{DENSE.embedding}.npy", self.vectors[rows])
-            segment = Segment(str(work), int(number))
-            opened.append((segment, index_passages(TOKENIZE(text) for text in merged["text"].to_pylist())))
-        statistics = merge_statistics(postings.counts() for _, postings in opened)
-        return [
-            search_segment(
-                queries, segment, SOURCES, k, TOKENIZE, Bm25Segment.from_postings(postings, statistics), asked
-            )
-            for segment, postings in opened
-        ]
+            np.save(target / f"{VECTORS.array}.npy", self.vectors[rows])
+            write_postings(str(work), "bm25", number, (TOKENIZE(text) for text in merged["text"].to_pylist()))
+        store_statistics(str(work), "bm25", numbers)
+        for number in numbers:
+            write_weighted(str(work), "bm25", number)
+        return [search_segment(queries, Segment(str(work), number), retrievers, k) for number in numbers]
 
 
 def make_queries(rng: np.random.Generator, corpus: Corpus, count: int) -> pa.Table:
@@ -102,8 +105,8 @@ def make_queries(rng: np.random.Generator, corpus: Corpus, count: int) -> pa.Tab
             "text": pa.array([" ".join(rng.choice([*WORDS, "unheard"], 2)) for _ in range(count)]),
             "judged_ids": pa.array(some_ids(), pa.list_(pa.string())),
             "shared_ids": pa.array(some_ids(), pa.list_(pa.string())),
-            RUN.run: pa.array(runs, pa.list_(pa.string())),
-            DENSE.embedding: vectors_column(vectors.astype(np.float32)),
+            RUN_FILE.column: pa.array(runs, pa.list_(pa.string())),
+            VECTORS.column: vectors_column(vectors.astype(np.float32)),
         }
     )
 
@@ -112,7 +115,7 @@ def by_hand(
     corpus: Corpus, queries: pa.Table, k: int, bm25: dict[tuple[int, str], float]
 ) -> dict[tuple[int, str], Any]:
     """Rank everything with plain sorts; ``bm25`` are the scores of the passages that share a term."""
-    vectors = embeddings_of(queries, DENSE)
+    vectors = embeddings_of(queries, VECTORS.column)
     expected: dict[tuple[int, str], dict[str, Any]] = {}
     for number, query in enumerate(queries.to_pylist()):
         dense = {
@@ -123,7 +126,7 @@ def by_hand(
         lists = {
             BM25.rank: sorted(shared, key=lambda name: (-shared[name], name))[:k],
             DENSE.rank: sorted(dense, key=lambda name: (-dense[name], name))[:k],
-            RUN.rank: (query[RUN.run] or [])[:k],
+            RUN.rank: (query[RUN_FILE.column] or [])[:k],
         }
         for rank, names in lists.items():
             for place, name in enumerate(names, start=1):
@@ -153,11 +156,9 @@ def test_ranks_do_not_depend_on_segments(
     rng = np.random.default_rng(seed)
     corpus = Corpus(rng, passages)
     queries = make_queries(rng, corpus, 4)
-    asked = asked_for(queries, SOURCES, k)
-    ranks = {RUN: run_ranks(queries, RUN)}
     # Every score of every passage, once: k as large as the corpus, one segment.
     work = tmp_path_factory.mktemp("whole")
-    (all_of_it,) = corpus.search(work, np.zeros(passages, dtype=int), queries, asked, passages)
+    (all_of_it,) = corpus.search(work, np.zeros(passages, dtype=int), queries, passages)
     pairs = zip(all_of_it["query"].to_pylist(), all_of_it["passage_id"].to_pylist(), strict=True)
     bm25 = {
         pair: score
@@ -168,8 +169,8 @@ def test_ranks_do_not_depend_on_segments(
 
     for segments in (1, 2, 5):
         work = tmp_path_factory.mktemp("work")
-        found = corpus.search(work, rng.integers(0, segments, passages), queries, asked, k)
-        merged = merge_segments([found[number] for number in rng.permutation(len(found))], ranks, SOURCES, k)
+        found = corpus.search(work, rng.integers(0, segments, passages), queries, k)
+        merged = merge_segments([found[number] for number in rng.permutation(len(found))], SOURCES, k)
         rows = merged.to_pylist()
         keys = [(row["query"], row["passage_id"]) for row in rows]
         assert keys == sorted(set(keys)), "sorted by query and passage id, each once"
@@ -206,12 +207,14 @@ def test_every_candidate_has_every_signal(tmp_path: Path) -> None:
         {
             "query_id": ["q"],
             "text": ["otter heron"],
-            DENSE.embedding: vectors_column(
+            "judged_ids": [["b", "b", "nowhere"]],
+            "shared_ids": pa.array([[]], pa.list_(pa.string())),
+            VECTORS.column: vectors_column(
                 np.eye(8, dtype=np.float32)[1:2] * 0.8 + np.eye(8, dtype=np.float32)[2:3] * 0.6
             ),
         }
     )
-    (found,) = corpus.search(tmp_path, np.zeros(3, dtype=int), queries, {"judged": [["b", "b", "nowhere"]]}, 1)
+    (found,) = corpus.search(tmp_path, np.zeros(3, dtype=int), queries, 1, RETRIEVERS[:2])
     rows = {row["passage_id"]: row for row in found.to_pylist()}
     assert set(rows) == {"a", "b"}
     assert rows["a"][BM25.hit]
@@ -227,26 +230,26 @@ def test_every_candidate_has_every_signal(tmp_path: Path) -> None:
 def test_nothing_found_in_any_segment(tmp_path: Path) -> None:
     """A query without a known word, and no other retriever."""
     corpus = Corpus(np.random.default_rng(0), 6)
-    queries = pa.table({"query_id": ["q"], "text": ["unheard"]})
+    queries = pa.table({"query_id": ["q"], "text": ["unheard"], **NOBODY})
     tables = []
-    for found in corpus.search(tmp_path, np.arange(6) % 2, with_vectors(queries), {"judged": [[]]}, 5):
+    for found in corpus.search(tmp_path, np.arange(6) % 2, with_vectors(queries), 5, RETRIEVERS[:2]):
         tables.append(found.filter(found[BM25.hit]))
-    merged = merge_segments(tables, {}, [BM25], 5)
+    merged = merge_segments(tables, [BM25], 5)
     assert len(merged) == 0
     assert {"rank_bm25", "fused_rank"} < set(merged.column_names)
 
 
 def with_vectors(queries: pa.Table) -> pa.Table:
-    return queries.append_column(DENSE.embedding, vectors_column(np.eye(8, dtype=np.float32)[: len(queries)]))
+    return queries.append_column(VECTORS.column, vectors_column(np.eye(8, dtype=np.float32)[: len(queries)]))
 
 
 def test_vectors_of_two_dimensions_are_refused(tmp_path: Path) -> None:
     corpus = Corpus(np.random.default_rng(0), 3)
     queries = pa.table(
-        {"query_id": ["q"], "text": ["otter"], DENSE.embedding: vectors_column(np.ones((1, 3), np.float32))}
+        {"query_id": ["q"], "text": ["otter"], **NOBODY, VECTORS.column: vectors_column(np.ones((1, 3), np.float32))}
     )
     with pytest.raises(HardnegError, match=r"small: the queries' vectors have 3 dimensions and the passages' 8;"):
-        corpus.search(tmp_path, np.zeros(3, dtype=int), queries, {}, 1)
+        corpus.search(tmp_path, np.zeros(3, dtype=int), queries, 1)
 
 
 @settings(deadline=None)
@@ -263,17 +266,32 @@ def test_rank_within(rows: list[tuple[int, float, bool]]) -> None:
     assert all(ranks[row] == 0 for row in range(len(rows)) if not rows[row][2])
 
 
-def test_what_a_block_asks_about() -> None:
-    queries = pa.table(
-        {
-            "judged_ids": pa.array([["a"], []], pa.list_(pa.string())),
-            "shared_ids": pa.array([[], ["s"]], pa.list_(pa.string())),
-            RUN.run: pa.array([None, ["x", "y", "z"]], pa.list_(pa.string())),
-        }
-    )
-    assert asked_for(queries, SOURCES, 2) == {
-        "judged_ids": [["a"], []],
-        "shared_ids": [[], ["s"]],
-        RUN.run: [[], ["x", "y"]],
-    }
-    assert run_ranks(queries, RUN) == {(1, "x"): 1, (1, "y"): 2, (1, "z"): 3}
+def test_a_run_keeps_its_ranks(tmp_path: Path) -> None:
+    """Ids that are not in the corpus have their ranks too, and what is behind rank k counts for nothing."""
+    corpus = Corpus(np.random.default_rng(0), 3)
+    corpus.ids = ["a", "b", "c"]
+    runs = pa.array([["nowhere", "c", "a", "b"], None], pa.list_(pa.string()))
+    nobody = {name: pa.array([[], ["b"]], pa.list_(pa.string())) for name in ASKED}
+    queries = pa.table({"query_id": ["q", "r"], "text": ["x", "y"], **nobody, RUN_FILE.column: runs})
+    found = corpus.search(tmp_path, np.array([0, 1, 1]), queries, 3, [RUN_FILE])
+    rows = [(row["query"], row["passage_id"], row["rank_other"]) for row in merge_segments(found, [RUN], 3).to_pylist()]
+    assert rows == [(0, "a", 3), (0, "c", 2), (1, "b", None)]
+
+
+def test_two_retrievers_of_a_kind(tmp_path: Path) -> None:
+    """Each BM25 has its own columns; the scores of what the other found are filled in."""
+    corpus = Corpus(np.random.default_rng(1), 30)
+    other = Bm25Retriever(name="again")
+    cut = np.arange(30) % 2
+    queries = pa.table({"query_id": ["q"], "text": ["otter lynx owl"], **NOBODY})
+    corpus.search(tmp_path, cut, queries, 1, [])
+    for number in (0, 1):
+        texts = Segment(str(tmp_path), number).passages["text"].to_pylist()
+        write_postings(str(tmp_path), "again", number, (TOKENIZE(text) for text in texts))
+    store_statistics(str(tmp_path), "again", [0, 1])
+    for number in (0, 1):
+        write_weighted(str(tmp_path), "again", number)
+        found = search_segment(queries, Segment(str(tmp_path), number), [BM25_RETRIEVER, other], 3)
+        assert len(found)
+        assert found["bm25"].equals(found["bm25_again"])
+        assert found["hit_bm25"].equals(found["hit_again"])

@@ -1,45 +1,46 @@
-"""One retriever as the others see it: its kind, its name, and the columns of its ranks and signals."""
+"""One retriever as the rooms behind retrieval see it: its name, and the columns of its rank and its signal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import KW_ONLY, dataclass
+from typing import Self
 
 LOGIT = "logit"  # the column of the signal that is computed only where it is needed: the cross-encoder's
 
 
 @dataclass(frozen=True)
 class Source:
-    """One retriever: its kind and the name under which its rank and signal are written."""
+    """What a retriever leaves in a table of candidates.
 
-    kind: Literal["bm25", "dense", "run"]
+    Attributes:
+        name: under which its rank is written.
+        signal: the column of its signal (float32, of every candidate); None: it has ranks only.
+        similarity: whether the signal is the similarity of a model that could be trained, by which candidates may be
+            ordered and hardness is told.
+    """
+
     name: str
+    _: KW_ONLY
+    signal: str | None = None
+    similarity: bool = False
 
-    @property
-    def signal(self) -> str | None:
-        """The column of its signal; a run file has a rank only."""
-        return {"bm25": "bm25", "dense": f"similarity_{self.name}", "run": None}[self.kind]
+    @classmethod
+    def of_similarity(cls, name: str) -> Self:
+        """Return the source of a bi-encoder."""
+        return cls(name, signal=f"similarity_{name}", similarity=True)
 
     @property
     def rank(self) -> str:
+        """The column of its 1-based ranks."""
         return f"rank_{self.name}"
 
     @property
     def hit(self) -> str:
+        """On the way to the ranks, the column that says what it found in a segment."""
         return f"hit_{self.name}"
-
-    @property
-    def embedding(self) -> str:
-        """The block's column with the queries' embeddings, and the segment's array of them."""
-        return f"embedding_{self.name}"
-
-    @property
-    def run(self) -> str:
-        """The block's column with a run's passage ids per query, best first."""
-        return f"run_{self.name}"
 
 
 def first_similarity(sources: Sequence[Source]) -> str:
     """Return the column of the similarity by the first bi-encoder, the model to be trained."""
-    return next(source.signal for source in sources if source.kind == "dense" and source.signal)
+    return next(source.signal for source in sources if source.similarity and source.signal)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError
 from hardneg.transforms.core.partition import DIGEST, split_by
 from hardneg.transforms.core.schemas import JOINED, QRELS, QUERIES
 from hardneg.transforms.core.text import cut_digest, text_digest
-from hardneg.transforms.corpus.ingestion import UNKNOWN_QUERY, rejections
-from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 
 
 def join_queries(
@@ -34,7 +31,7 @@ def join_queries(
         and how many query rows repeated another.
 
     Raises:
-        HardnegError: the same query id with two different texts.
+        InputError: the same query id with two different texts.
     """
     rows = pa.concat_tables([QUERIES.empty_table(), *queries]).sort_by(
         [("query_id", "ascending"), ("file", "ascending"), ("line", "ascending")]
@@ -43,7 +40,7 @@ def join_queries(
     for row in rows.to_pylist():
         known = first.setdefault(row["query_id"], row)
         if known["text"] != row["text"]:
-            raise HardnegError(
+            raise InputError(
                 f"query id {row['query_id']!r} stands twice with different texts: "
                 f"{file_names[known['file']]}:{known['line']} and {file_names[row['file']]}:{row['line']}; "
                 "give each its own id."
@@ -98,156 +95,41 @@ def with_positives(table: pa.Table, min_relevance: float) -> np.ndarray:
     return np.array([any(grade >= min_relevance for grade in row["judged_grades"]) for row in rows], dtype=bool)
 
 
-class JoinQueries(beam.PTransform):
-    """Join queries, judgements and run files by query id, and share positives between equal texts.
+def add_column(table: pa.Table, name: str, kind: pa.DataType, parts: Sequence[pa.Table]) -> pa.Table:
+    """Add a column that is known by query id; null where it is not known.
 
-    In: {"queries": ..., "qrels": ..., then per further column its name: (bucket, table with query_id and
-    that column)}. Output tags: main (0, table), ``rejected`` (file, table), ``counts`` (name, number).
+    Args:
+        table: queries, as ``join_queries`` returns them.
+        name: the column's name.
+        kind: its type.
+        parts: tables of ``query_id`` and that column.
+
+    Raises:
+        InputError: a query stands twice.
     """
-
-    def __init__(self, file_names: Sequence[str], min_relevance: float, keep_all: bool, buckets: int) -> None:
-        super().__init__()
-        self._join = _JoinBucket(file_names, buckets)
-        self._share = _ShareBucket(min_relevance, keep_all)
-
-    def expand(self, inputs: dict[str, beam.PCollection]) -> Any:
-        joined = inputs | beam.CoGroupByKey() | beam.ParDo(self._join).with_outputs("rejected", "counts", main="joined")
-        shared = (
-            joined.joined
-            | "GroupByText" >> beam.GroupByKey()
-            | beam.ParDo(self._share).with_outputs("counts", main="queries")
-        )
-        counts = (joined.counts, shared.counts) | "Counts" >> beam.Flatten()
-        return shared.queries, joined.rejected, counts
-
-
-class _JoinBucket(beam.DoFn):
-    def __init__(self, file_names: Sequence[str], buckets: int) -> None:
-        self._file_names = list(file_names)
-        self._buckets = buckets
-
-    def process(self, element: tuple[int, dict[str, Iterable[pa.Table]]]) -> Iterator[Any]:
-        _, groups = element
-        further = {name: list(tables) for name, tables in groups.items() if name not in ("queries", "qrels")}
-        table, unknown, repeated = join_queries(list(groups["queries"]), list(groups["qrels"]), self._file_names)
-        for name, tables in sorted(further.items()):
-            table = _add_column(table, name, tables)
-        yield from (beam.pvalue.TaggedOutput("rejected", part) for part in rejections(unknown, UNKNOWN_QUERY))
-        yield beam.pvalue.TaggedOutput("counts", ("queries_read", len(table)))
-        yield beam.pvalue.TaggedOutput("counts", ("queries_repeated", repeated))
-        keys = np.array([digest[0] % self._buckets for digest in table["text_digest"].to_pylist()], dtype=np.int64)
-        yield from split_by(table, keys)
-
-
-def _add_column(table: pa.Table, name: str, parts: Sequence[pa.Table]) -> pa.Table:
-    """Add a column of lists that is known by query id; null where it is not known."""
-    kind = pa.list_(pa.float32() if name.startswith("embedding_") else pa.string())
     empty = pa.table({"query_id": pa.array([], pa.string()), name: pa.array([], kind)})
     part = pa.concat_tables([empty, *(part.cast(empty.schema) for part in parts)])
     rows = {query: row for row, query in enumerate(part["query_id"].to_pylist())}
     if len(rows) < len(part):
-        raise HardnegError(f"{name}: a query stands twice in its files; give each query once.")
+        raise InputError(f"{name}: a query stands twice in its files; give each query once.")
     places = pa.array([rows.get(query) for query in table["query_id"].to_pylist()], pa.int64())
     return table.append_column(name, part[name].combine_chunks().take(places))
 
 
-class _ShareBucket(beam.DoFn):
-    def __init__(self, min_relevance: float, keep_all: bool) -> None:
-        self._min_relevance = min_relevance
-        self._keep_all = keep_all
+def cut_blocks(table: pa.Table, wanted: tuple[int, int], block_size: int) -> Iterable[tuple[int, pa.Table]]:
+    """Yield (block, its rows) of the queries that are wanted.
 
-    def process(self, element: tuple[int, Iterable[pa.Table]]) -> Iterator[Any]:
-        table = pa.concat_tables(list(element[1])).sort_by("query_id")
-        table = share_positives(table, self._min_relevance)
-        good = with_positives(table, self._min_relevance)
-        yield beam.pvalue.TaggedOutput("counts", ("queries_without_positives", int((~good).sum())))
-        yield table if self._keep_all else table.filter(pa.array(good))
-
-
-class DropHeldOut(beam.PTransform):
-    """Leave out the queries of evaluation sets. In: tables of queries. Out: the same, and (name, number)."""
-
-    def __init__(self, holdout: Holdout) -> None:
-        super().__init__()
-        self._holdout = holdout
-
-    def expand(self, tables: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        if self._holdout is NOTHING_HELD_OUT:
-            return tables, tables.pipeline | beam.Create([("queries_held_out", 0)], reshuffle=False)
-        split = tables | beam.FlatMap(_drop_held_out, self._holdout).with_outputs("counts", main="kept")
-        return split.kept, split.counts
-
-
-def _drop_held_out(table: pa.Table, holdout: Holdout) -> Iterator[Any]:
-    held_out = holdout.queries(table["query_id"], table["text_digest"])
-    yield table.filter(pa.array(~held_out))
-    yield beam.pvalue.TaggedOutput("counts", ("queries_held_out", int(held_out.sum())))
-
-
-class SmallestDigests(beam.CombineFn):
-    """Count queries and find the digest below which the wanted number of them lies.
-
-    In: int64 arrays. Out: (queries, cutoff): the number there is, at most ``wanted``, and the largest digest
-    to take.
+    Args:
+        table: queries with their ``digest``.
+        wanted: how many queries are wanted in all, and the largest digest to take.
+        block_size: queries of a block, about.
     """
-
-    def __init__(self, wanted: int | None) -> None:
-        self._wanted = wanted
-
-    def create_accumulator(self) -> tuple[int, list[int]]:
-        return 0, []
-
-    def add_input(self, accumulator: tuple[int, list[int]], digests: list[int]) -> tuple[int, list[int]]:
-        return self.merge_accumulators([accumulator, (len(digests), digests)])
-
-    def merge_accumulators(self, accumulators: Iterable[tuple[int, list[int]]]) -> tuple[int, list[int]]:
-        parts = list(accumulators)
-        count = sum(part[0] for part in parts)
-        if self._wanted is None:
-            return count, []
-        return count, sorted(digest for part in parts for digest in part[1])[: self._wanted]
-
-    def extract_output(self, accumulator: tuple[int, list[int]]) -> tuple[int, int]:
-        count, smallest = accumulator
-        if self._wanted is None or count <= self._wanted:
-            return count, 2**63 - 1
-        return len(smallest), smallest[-1]
-
-
-class CutBlocks(beam.PTransform):
-    """Take the queries that are wanted and cut them into blocks by a digest of their id.
-
-    In: tables of queries. Out: (block, table sorted by query id).
-    """
-
-    def __init__(self, block_size: int, max_queries: int | None) -> None:
-        super().__init__()
-        self._block_size = block_size
-        self._max_queries = max_queries
-
-    def expand(self, tables: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        wanted = (
-            tables
-            | beam.Map(lambda table: table["digest"].to_pylist())
-            | beam.CombineGlobally(SmallestDigests(self._max_queries))
-        )
-        blocks = (
-            tables
-            | beam.FlatMap(_cut_blocks, beam.pvalue.AsSingleton(wanted), self._block_size).with_output_types(
-                tuple[int, pa.Table]
-            )
-            | beam.GroupByKey()
-            | beam.MapTuple(_whole_block).with_output_types(tuple[int, pa.Table])
-        )
-        return blocks, wanted
-
-
-def _cut_blocks(table: pa.Table, wanted: tuple[int, int], block_size: int) -> Iterable[tuple[int, pa.Table]]:
-    count, cutoff = wanted
+    number, cutoff = wanted
     table = table.filter(pa.array(table["digest"].to_numpy() <= cutoff))
-    blocks = max(1, round(count / block_size))
+    blocks = max(1, round(number / block_size))
     return split_by(table, table["digest"].to_numpy() % blocks)
 
 
-def _whole_block(number: int, parts: Iterable[pa.Table]) -> tuple[int, pa.Table]:
+def whole_block(number: int, parts: Iterable[pa.Table]) -> tuple[int, pa.Table]:
+    """Return (block, its queries sorted by id)."""
     return number, pa.concat_tables(list(parts)).sort_by("query_id").combine_chunks()

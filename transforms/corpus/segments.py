@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hardneg.errors import HardnegError
+from hardneg.errors import InputError
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import text_digest
@@ -51,7 +51,7 @@ def merge_passages(parts: Sequence[pa.Table], file_names: Sequence[str]) -> Merg
         file_names: the input files by their index, for the error.
 
     Raises:
-        HardnegError: the same id with two different texts.
+        InputError: the same id with two different texts.
     """
     table = pa.concat_tables(parts).combine_chunks()
     table = table.sort_by([("passage_id", "ascending"), ("file", "ascending"), ("line", "ascending")])
@@ -64,7 +64,7 @@ def merge_passages(parts: Sequence[pa.Table], file_names: Sequence[str]) -> Merg
             first = row
             continue
         if texts[row] != texts[first]:
-            raise HardnegError(
+            raise InputError(
                 f"passage id {ids[row]!r} stands twice with different texts: "
                 f"{_place(table, first, file_names)} and {_place(table, row, file_names)}; give each its own id."
             )
@@ -109,10 +109,13 @@ class Segment:
     """A built segment, opened for reading: a memory map of each of its files, opened when first asked for.
 
     Attributes:
+        work: the run's work folder.
+        number: which segment it is.
         local: the folder with the files on this machine.
     """
 
     def __init__(self, work: str, number: int) -> None:
+        self.work = work
         self.number = number
         self._folder = folder(work, number)
         self.local = working_copy(self._folder)
@@ -133,14 +136,17 @@ class Segment:
 
     def array(self, name: str) -> np.ndarray:
         """Return one of the segment's .npy files, memory-mapped and read-only."""
-        working_copy(self._folder)  # it may have been added to an object store since this was opened
-        return np.load(self.local / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return np.load(self.fresh() / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+    def fresh(self) -> Path:
+        """Return the folder with its files, those included that were added to an object store since it was opened."""
+        return working_copy(self._folder)
 
     def hold(self, name: str, make: Callable[[], T]) -> T:
         """Return what was opened over this segment under a name, opened when first asked for."""
         with _lock:
             if name not in self._held:
-                working_copy(self._folder)  # as above
+                self.fresh()
                 self._held[name] = make()
             return self._held[name]
 

@@ -1,16 +1,13 @@
-"""Attach the texts that a block's candidates need: from the segments' files, or through the shuffle."""
+"""The texts that a block's candidates need: from the segments' files, or from a table that came along."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
-from hardneg.transforms.core.block import Block, TextsOf
+from hardneg.transforms.core.block import TextsOf
 from hardneg.transforms.core.partition import cut, split_by
 from hardneg.transforms.core.schemas import BLOCK_TEXTS
 from hardneg.transforms.corpus.segments import open_segment
@@ -52,50 +49,6 @@ def fetch_texts(work: str, segment: int, rows: pa.Table) -> pa.Table:
     texts = open_segment(work, segment).texts(rows["row"].to_numpy())
     segments = pa.array(np.full(len(rows), segment), pa.int32())
     return pa.table([segments, rows["row"].combine_chunks(), pa.array(texts, pa.string())], schema=BLOCK_TEXTS)
-
-
-class HydrateCandidates(beam.PTransform):
-    """Attach texts to blocks through the shuffle, for workers that cannot see the corpus files.
-
-    Grouped by segment, so that each segment's files are opened by one worker, and each text a block needs
-    travels once. In and out: (block, Block).
-    """
-
-    def __init__(self, work: str) -> None:
-        super().__init__()
-        self._work = work
-
-    def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        texts = (
-            blocks
-            | beam.FlatMap(_requests).with_output_types(tuple[int, tuple[int, pa.Table]])
-            | beam.GroupByKey()
-            | beam.FlatMap(_answers, self._work).with_output_types(tuple[int, pa.Table])
-        )
-        return (
-            {"blocks": blocks, "texts": texts}
-            | beam.CoGroupByKey()
-            | beam.FlatMap(_attach).with_output_types(tuple[int, Block])
-        )
-
-
-def _requests(element: tuple[int, Block]) -> Iterator[tuple[int, tuple[int, pa.Table]]]:
-    number, block = element
-    for segment, rows in needed_rows(block.candidates):
-        yield segment, (number, rows)
-
-
-def _answers(element: tuple[int, Iterable[tuple[int, pa.Table]]], work: str) -> Iterator[tuple[int, pa.Table]]:
-    segment, requests = element
-    for number, rows in requests:
-        yield number, fetch_texts(work, segment, rows)
-
-
-def _attach(element: tuple[int, dict[str, Iterable]]) -> Iterator[tuple[int, Block]]:
-    number, groups = element
-    for block in groups["blocks"]:
-        texts = pa.concat_tables([BLOCK_TEXTS.empty_table(), *groups["texts"]]).combine_chunks()
-        yield number, replace(block, texts=texts)
 
 
 def read_referred(element: tuple[int, Iterable[pa.Table]], work: str, shards: int) -> Iterator[tuple[int, pa.Table]]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hardneg.transforms.core.source import Source
+from hardneg.transforms.core.source import Source, first_similarity
 
 Order = Literal["similarity", "fused", "judge", "random"]
 
@@ -39,8 +39,7 @@ def selection_score(
         judge_scores: float32 (n,), for ``judge``; NaN stands last.
     """
     if order == "similarity":
-        dense = next(source for source in sources if source.kind == "dense")
-        return candidates[dense.signal].to_numpy().astype(np.float64)
+        return candidates[first_similarity(sources)].to_numpy().astype(np.float64)
     if order == "judge":
         assert judge_scores is not None
         return np.where(np.isnan(judge_scores), -np.inf, judge_scores).astype(np.float64)

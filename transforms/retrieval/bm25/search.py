@@ -13,48 +13,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 from rank_bm25 import BM25Okapi
 
-from hardneg.transforms.retrieval.bm25.index import (
-    EPSILON,
-    K1,
-    Array,
-    B,
-    Postings,
-    QueryTerms,
-    Statistics,
-    Stored,
-    TermCounts,
-    digest_bytes,
-    encode_queries,
-    index_passages,
-    merge_counts,
-    merge_statistics,
-    weigh,
-)
-
-__all__ = [
-    "EPSILON",
-    "K1",
-    "B",
-    "Bm25Segment",
-    "Postings",
-    "QueryTerms",
-    "RankBm25Engine",
-    "SearchResult",
-    "Statistics",
-    "TermCounts",
-    "encode_queries",
-    "index_passages",
-    "merge_counts",
-    "merge_statistics",
-    "search",
-    "weigh",
-]
+from hardneg.transforms.retrieval.bm25.index import Array, Postings, QueryTerms, Statistics, Stored, digest_bytes, weigh
 
 
 class SearchResult(NamedTuple):
@@ -71,6 +36,20 @@ class SearchResult(NamedTuple):
     rows: Array
     scores: Array
     extra_scores: Array
+
+
+class Bm25Engine(Protocol):
+    """An opened index of one segment: ``Bm25Segment``, or ``RankBm25Engine`` for the library itself."""
+
+    def search(
+        self,
+        queries: QueryTerms,
+        k: int,
+        extra_offsets: Array | None = None,
+        extra_rows: Array | None = None,
+        threads: int | None = None,
+    ) -> SearchResult:
+        """Return the best ``k`` rows of each query, and the scores of the extra rows, as ``search`` does."""
 
 
 @dataclass(frozen=True, eq=False)

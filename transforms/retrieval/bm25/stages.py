@@ -1,75 +1,79 @@
-"""BM25 over segments: global statistics from all of them, then weights for each, as files."""
+"""The stages of BM25: each segment's postings, statistics of the whole corpus, then weights, all as files."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import apache_beam as beam
-import numpy as np
 
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
-from hardneg.transforms.core import storage
-from hardneg.transforms.core.progress import timed
-from hardneg.transforms.corpus.segments import Segment, folder, open_segment, working_copy
-from hardneg.transforms.retrieval.bm25.search import Bm25Segment, Postings, RankBm25Engine, Statistics, merge_statistics
+from hardneg.transforms.core.counters import count
+from hardneg.transforms.core.progress import record, timed
+from hardneg.transforms.core.tokenization import TokenizerSpec, make_tokenizer
+from hardneg.transforms.corpus.ingestion import SegmentInfo
+from hardneg.transforms.corpus.segments import open_segment
+from hardneg.transforms.retrieval.bm25.stored import store_statistics, write_postings, write_weighted
 
-_WEIGHTED = "bm25"
 
-
-class WeighSegments(beam.PTransform):
-    """Give every segment's postings their weights, from statistics over all segments.
+@dataclass(eq=False)
+class IndexSegments(beam.PTransform):
+    """Index the passages of built segments: postings, then weights from the statistics over all of them.
 
     In: ``SegmentInfo``. Out: segment numbers.
+
+    Attributes:
+        work: the run's work folder.
+        name: the retriever's.
+        tokens: what cuts passages, and later queries, into terms.
     """
 
-    def __init__(self, work: str) -> None:
+    work: str
+    name: str
+    tokens: TokenizerSpec
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self._work = work
 
     def expand(self, segments: beam.PCollection) -> beam.PCollection:
-        numbers = segments | beam.Map(lambda info: info.number).with_output_types(int)
+        index = _IndexSegment(self.work, self.name, self.tokens)
+        numbers = segments | "Postings" >> beam.ParDo(index).with_output_types(int)
         statistics = (
             numbers
             | "Together" >> beam.combiners.ToList()
-            | "Statistics" >> beam.Map(_store_statistics, self._work).with_output_types(str)
+            | "Statistics" >> beam.Map(_merge_statistics, self.work, self.name).with_output_types(str)
         )
         return numbers | "Weigh" >> beam.Map(
-            _weigh_segment, self._work, beam.pvalue.AsSingleton(statistics)
+            _weigh_segment, self.work, self.name, beam.pvalue.AsSingleton(statistics)
         ).with_output_types(int)
 
 
-def _store_statistics(numbers: list[int], work: str) -> str:
-    """Merge the segments' counts; return the folder with the result. Only terms and counts are held at once."""
-    target = storage.join(work, "statistics")
+@dataclass(eq=False)
+class _IndexSegment(beam.DoFn):
+    work: str
+    name: str
+    tokens: TokenizerSpec
+
+    def setup(self) -> None:
+        self._tokenizer = make_tokenizer(self.tokens)
+
+    def process(self, info: SegmentInfo) -> Iterator[int]:
+        with timed(self.work, "index"):
+            texts = open_segment(self.work, info.number).passages["text"]
+            write_postings(self.work, self.name, info.number, (self._tokenizer(text.as_py()) for text in texts))
+        record(self.work, "index", done=info.passages)
+        count("passages_indexed", info.passages)
+        yield info.number
+
+
+def _merge_statistics(numbers: list[int], work: str, name: str) -> str:
     with timed(work, "index"):
-        statistics = merge_statistics(_postings(work, number).counts() for number in sorted(numbers))
-        with storage.publishing(target) as scratch:
-            for field in fields(statistics):
-                np.save(scratch / f"{field.name}.npy", getattr(statistics, field.name), allow_pickle=False)
-    return target
+        store_statistics(work, name, sorted(numbers))
+    return name
 
 
-def _postings(work: str, number: int) -> Postings:
-    return Postings.open(open_segment(work, number).local)
-
-
-def _statistics(target: str) -> Statistics:
-    copy = working_copy(target)
-    arrays = {field.name: np.load(copy / f"{field.name}.npy", allow_pickle=False) for field in fields(Statistics)}
-    return Statistics(**{name: array if array.ndim else array.item() for name, array in arrays.items()})
-
-
-def _weigh_segment(number: int, work: str, target: str) -> int:
+def _weigh_segment(number: int, work: str, name: str, statistics: str) -> int:
+    """Weigh a segment; the side input only says that the statistics are there."""
     with timed(work, "index"):
-        segment = Bm25Segment.from_postings(_postings(work, number), _statistics(target))
-        with storage.publishing(folder(work, number)) as scratch:
-            segment.write(scratch / _WEIGHTED)
+        write_weighted(work, name, number)
     return number
-
-
-def open_engine(name: str, work: str, segment: Segment) -> Any:
-    """Return a segment's BM25 engine: ``numba``, or ``rank-bm25`` for the library itself."""
-    if name == "rank-bm25":
-        return RankBm25Engine(Postings.open(segment.local), _statistics(storage.join(work, "statistics")))
-    return Bm25Segment.open(segment.local / _WEIGHTED)
