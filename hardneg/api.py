@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from hardneg.errors import InputError, OptionError, RunError
 from hardneg.pipelines.commands import audit as auditing
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.commands.audit import AuditReport
+from hardneg.pipelines.options.files import checked
 from hardneg.pipelines.options.finished import AuditOptions
-from hardneg.pipelines.options.mine import MineConfig, problems_of
+from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.output.finished_run import FinishedRun
 
@@ -87,6 +88,7 @@ def mine(
     *,
     output: PathLike | None = None,
     bi_encoder: str | SentenceTransformer | Mapping[str, str | SentenceTransformer] | Sequence[str] = (),
+    retriever: Sequence[Mapping[str, Any]] = (),
     cross_encoder: str | CrossEncoder = "bundled",
     corpus: PathLike | Sequence[PathLike] | TableLike = (),
     queries: PathLike | Sequence[PathLike] | TableLike = (),
@@ -101,6 +103,8 @@ def mine(
     Args:
         output: the folder to write; by default a temporary one, which goes when the ``Run`` does.
         bi_encoder: the model to be trained, live or by its name; or several, by source name.
+        retriever: tables, one a retriever, as in the file of options: ``{"kind": "bi-encoder", "model": ...}``; a
+            ``model`` may be live.
         cross_encoder: live, or a name, a folder or an address.
         corpus, queries, qrels, pairs: paths, or a live table with the columns that a file would have.
         beam_args: options of Apache Beam; by default, all happens in this process.
@@ -120,9 +124,10 @@ def mine(
         files = {name: _files(value, name, live) for name, value in given.items()}
         models = {
             "bi_encoder": _bi_encoders(bi_encoder, live),
+            "retriever": [_retriever(table, number, live) for number, table in enumerate(retriever)],
             "cross_encoder": _model(cross_encoder, "cross_encoder", live),
         }
-        config = _checked(MineConfig, {**options, **files, **models, "output": os.fspath(output)})
+        config = checked(MineConfig, {**options, **files, **models, "output": os.fspath(output)})
         with _showing(config.work_folder) if progress else nullcontext():
             driver.mine(config, list(beam_args))
     return Run(config.output, scratch)
@@ -177,20 +182,12 @@ def audit(data: Run | PathLike | Sequence[PathLike] | TableLike, **options: Any)
     Raises:
         HardnegError: something given is not there or can't be read, or the set has no row.
     """
-    checked = _checked(AuditOptions, options)
+    config = checked(AuditOptions, options)
     with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live:
         paths = [data.folder] if isinstance(data, Run) else _files(data, "data", live)
         if not paths:
             raise OptionError("There is nothing to audit: give a run, a folder, files or a table.")
-        return auditing.audit(paths, checked)
-
-
-def _checked(kind: type[Options], options: Mapping[str, Any]) -> Options:
-    """Return options that hold; what is not given, or None, stays at its default."""
-    try:
-        return kind.model_validate({name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        raise OptionError(problems_of(error)) from None
+        return auditing.audit(paths, config)
 
 
 def _files(value: Any, name: str, folder: str) -> list[str]:
@@ -230,6 +227,11 @@ def _bi_encoders(given: Any, folder: str) -> list[str]:
     if isinstance(given, Mapping):
         return [f"{name}={_model(model, f'bi_encoder_{name}', folder)}" for name, model in given.items()]
     return [_model(each, "bi_encoder", folder) for each in given]
+
+
+def _retriever(table: Mapping[str, Any], number: int, folder: str) -> dict[str, Any]:
+    live = {"model": _model(table["model"], f"retriever_{number}", folder)} if "model" in table else {}
+    return {**table, **live}
 
 
 def _model(given: Any, name: str, folder: str) -> str:

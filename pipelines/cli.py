@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 # Before transformers is imported: neither its advice nor its download bars belong in this program's output.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -22,7 +22,7 @@ logging.getLogger().setLevel(logging.ERROR)
 
 import cyclopts
 from cyclopts import App, Parameter
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from hardneg import __version__
@@ -54,7 +54,8 @@ def run(argv: list[str]) -> int:
     _quiet()
     here, beam_args = _split(argv)
     try:
-        app.config = _config_of(here)
+        if here and here[0] in _MINING:
+            refuse_unwritten(here)
         command, bound, _ = app.parse_args(here, exit_on_error=False, print_error=False)
         if command in (_mine, _calibrate, _train_judge):
             return command(*bound.args, **bound.kwargs, beam_args=beam_args)
@@ -63,7 +64,7 @@ def run(argv: list[str]) -> int:
     except cyclopts.CycloptsError as error:
         return _complain(_text_of(error))
     except HardnegError as error:
-        return _complain(error.told(_option))
+        return _complain(error.told(told_to_mine if here and here[0] in _MINING else option_of))
     except KeyboardInterrupt:
         _log.print(
             "Interrupted. What was embedded and scored so far stays in the work folder (OUTPUT.work unless --work "
@@ -81,42 +82,16 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:place], argv[place + 1 :]
 
 
-def _config_of(argv: list[str]) -> Any:
-    """Return the options of ``--config FILE`` for the parser; options on the command line win."""
-    from hardneg.pipelines.options.mine import load_options, options_of_run
-
-    if argv and argv[0] not in ("mine", "calibrate"):
-        return []
-    given: dict[str, str] = {}
-    for place, arg in enumerate(argv):
-        name, _, value = arg.partition("=")
-        if name.startswith("--"):
-            given.setdefault(name[2:].replace("-", "_"), value or (argv[place + 1] if place + 1 < len(argv) else ""))
-    options: dict[str, Any] = {}
-    if "from" in given:
-        options |= options_of_run(given["from"], given)
-    if "config" in given:
-        options |= load_options(given["config"])
-    if "from_run" in options:
-        options["from"] = options.pop("from_run")
-    return [cyclopts.config.Dict({argv[0]: options})] if options else []
-
-
-def _option(name: str) -> str:
-    """Return a parameter's name as it is written on the command line."""
-    return "--" + {"from_run": "from"}.get(name, name).replace("_", "-")
-
-
 def _complain(message: str) -> int:
     _log.print(f"hardneg: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     return USER_ERROR
 
 
 def _text_of(error: cyclopts.CycloptsError) -> str:
-    from hardneg.pipelines.options.mine import problems_of
+    from hardneg.pipelines.options.files import problems_of
 
     cause = error.__cause__ or error.__context__
-    return problems_of(cause) if isinstance(cause, ValidationError) else str(error)
+    return OptionError(problems_of(cause)).told(option_of) if isinstance(cause, ValidationError) else str(error)
 
 
 def _quiet() -> None:
@@ -129,6 +104,15 @@ def _quiet() -> None:
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 
 
+from hardneg.pipelines.options.command_line import (
+    CONFIG,
+    DRY_RUN,
+    arguments_of,
+    config_of_arguments,
+    option_of,
+    refuse_unwritten,
+    told_to_mine,
+)
 from hardneg.pipelines.options.finished import (
     AUDIT_DEFAULTS,
     EVALUATE_DEFAULTS,
@@ -141,19 +125,20 @@ from hardneg.pipelines.options.finished import (
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.train import TrainOptions
 
+if TYPE_CHECKING:
+    MineArguments = BaseModel
+else:
+    MineArguments = arguments_of(MineConfig)
+NOTHING_GIVEN = MineArguments()
+_MINING = ("mine", "calibrate")
+
 
 @app.command(name="mine")
 def _mine(
     *,
-    config_file: Annotated[
-        Path | None,
-        Parameter(name="--config", help="A TOML file of options, or a former run's manifest.json; options win."),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        Parameter(help="Read and check the input, measure the models, print what a run would take, stop."),
-    ] = False,
-    config: Annotated[MineConfig, Parameter(name="*")],
+    config_file: Annotated[Path | None, Parameter(name="--config", help=CONFIG[0])] = None,
+    dry_run: Annotated[bool, Parameter(help=DRY_RUN[0])] = False,
+    given: Annotated[MineArguments, Parameter(name="*")] = NOTHING_GIVEN,
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Mine hard negatives: from a corpus, queries and known positives to Parquet triplets."""
@@ -161,6 +146,7 @@ def _mine(
     from hardneg.pipelines.runs.work_folder import notes
     from hardneg.pipelines.terminal.display import watching
 
+    config = config_of_arguments(given, config_file)
     if dry_run and config.from_run:
         raise OptionError(
             f"{parameter('dry_run')} has nothing to tell of {parameter('from_run')} RUN: it takes seconds; run it."
@@ -204,11 +190,8 @@ def _report(output: str, manifest: dict[str, Any]) -> None:
 @app.command(name="calibrate")
 def _calibrate(
     *,
-    config_file: Annotated[
-        Path | None,
-        Parameter(name="--config", help="A TOML file of options, or a former run's manifest.json; options win."),
-    ] = None,
-    config: Annotated[MineConfig, Parameter(name="*")],
+    config_file: Annotated[Path | None, Parameter(name="--config", help=CONFIG[0])] = None,
+    given: Annotated[MineArguments, Parameter(name="*")] = NOTHING_GIVEN,
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Calibrate the judge and its threshold on a sample; --output is the judge.json for `mine --judge-file`."""
@@ -217,6 +200,7 @@ def _calibrate(
     from hardneg.pipelines.terminal import tables
     from hardneg.pipelines.terminal.display import watching
 
+    config = config_of_arguments(given, config_file)
     with watching(config.work_folder, _log):
         judge = calibrate(config, beam_args)
     _output.print(tables.judge_table(judge))

@@ -111,13 +111,15 @@ def mined(session_folder: Path, tiny_models: TinyModels) -> Mine:
 def mine(tmp_path: Path, tiny_models: TinyModels) -> Mine:
     """Return a function that mines into a fresh folder, with tiny models unless others are named."""
 
-    def run(name: str = "out", beam_args: list[str] = ONE_WORKER, **options: Any) -> Run:
+    def run(
+        name: str = "out", beam_args: list[str] = ONE_WORKER, texts_travel: bool | None = None, **options: Any
+    ) -> Run:
         from hardneg.pipelines.commands import driver
         from hardneg.pipelines.options.mine import MineConfig
 
         output = tmp_path / name
         config = MineConfig(output=str(output), **tiny_models.with_options(options))
-        return Run(output, driver.mine(config, beam_args))
+        return Run(output, driver.mine(config, beam_args, texts_travel))
 
     return run
 

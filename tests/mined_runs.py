@@ -58,10 +58,12 @@ class TinyModels:
         return ["--bi-encoder", str(self.bi_encoder), "--cross-encoder", str(self.cross_encoder)]
 
     def with_options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return a run's options with these models where it names none; vectors stand for a bi-encoder."""
-        if given.get("embeddings"):
-            return {"cross_encoder": str(self.cross_encoder)} | given
-        return self.options | given
+        """Return a run's options with these models where it names none; tables of retrievers stand for bi-encoders."""
+        if "retriever" not in given:
+            return self.options | given
+        own = {"model": str(self.bi_encoder)}
+        tables = [own | table if table["kind"] == "bi-encoder" else table for table in given["retriever"]]
+        return {"cross_encoder": str(self.cross_encoder)} | given | {"retriever": tables}
 
 
 def tiny_models_in(folder: Path) -> TinyModels:

@@ -77,11 +77,10 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
     Raises:
         HardnegError: something given is not there or can't be read, or the set has no row.
     """
-    _check_options(options)
     files = find_triplet_files(paths)
     run = _run_of(files)
     known, findings = _known(options, run)
-    held_out = held_out_of(read_evaluation_sets(options.holdout, options.holdout_split, options.min_relevance))
+    held_out = held_out_of(read_evaluation_sets(options.holdout, options.min_relevance))
     names = ColumnNames(options.anchor_column, options.positive_column, tuple(options.negative_column))
     layouts = [layout_of(file, names) for file in files]
     records = _records(files, layouts)
@@ -108,14 +107,6 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
         faults=_faults(findings, files, layouts, records),
         notes=notes,
     )
-
-
-def _check_options(options: AuditOptions) -> None:
-    if options.holdout_split and not options.holdout:
-        raise OptionError(
-            f"{parameter('holdout_split')} names one of the qrels of {parameter('holdout')}: leave it out, or give "
-            f"{parameter('holdout')}."
-        )
 
 
 def _run_of(files: Sequence[TripletFile]) -> FinishedRun | None:

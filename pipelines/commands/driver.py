@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -18,7 +19,7 @@ from hardneg.pipelines.report.html import write_report
 from hardneg.pipelines.report.report import report
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.publishing import clear, publish
-from hardneg.pipelines.runs.runner import pipeline_options, run_graph, worker_threads
+from hardneg.pipelines.runs.runner import is_local_run, pipeline_options, run_graph, worker_threads
 from hardneg.pipelines.runs.work_folder import working
 from hardneg.transforms.core import storage
 from hardneg.transforms.export.registry import format_named
@@ -31,9 +32,15 @@ from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.served.spec import RemoteSpec
 
 
-def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
-    """Run a mining configuration to a published output, its page and its further formats; return its manifest."""
-    manifest = mine_tables(config, beam_args)
+def mine(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None = None) -> dict[str, Any]:
+    """Run a mining configuration to a published output, its page and its further formats; return its manifest.
+
+    Args:
+        config: the options.
+        beam_args: Beam's own.
+        texts_travel: whether texts are sent with the blocks; None: unless the workers are processes of this machine.
+    """
+    manifest = mine_tables(config, beam_args, texts_travel)
     # The run is there, whatever becomes of what is made from it.
     failed = []
     for finish in (export_formats, _report):
@@ -46,11 +53,13 @@ def mine(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
     return manifest
 
 
-def mine_tables(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
+def mine_tables(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None = None) -> dict[str, Any]:
     """Run a mining configuration to a published output, without page and formats; return its manifest."""
     start = time.perf_counter()
     options = pipeline_options(beam_args)
     plan = make_plan(config, options)
+    if texts_travel is not None:
+        plan = replace(plan, texts_travel=texts_travel)
     with working(plan):
         clear(config.output)
         run_graph(plan, options, build_from_run if config.from_run else build)
@@ -97,7 +106,8 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         work=work,
         result=result,
         threads=worker_threads(options),
-        holdout=held_out_of(read_evaluation_sets(config.holdout, config.holdout_split, config.min_relevance)),
+        texts_travel=not is_local_run(options),
+        holdout=held_out_of(read_evaluation_sets(config.holdout, config.min_relevance)),
         denoising=_read_judge(config.judge_file, config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
     )

@@ -45,7 +45,7 @@ def add_calibration(
         models: (source name, description as JSON).
     """
     config = plan.config
-    if config.hydrate == "shuffle":
+    if plan.texts_travel:
         merged = merged | "Hydrate" >> HydrateCandidates(plan.work)
     nobody = AsSingleton(pipeline | "No sample" >> beam.Create([_NO_SAMPLE], reshuffle=False))
     if plan.denoising is not None:

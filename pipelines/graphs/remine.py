@@ -7,10 +7,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from hardneg.errors import HardnegError
+from hardneg.errors import OptionError, parameter
 from hardneg.pipelines.graphs.calibrate_and_mine import add_calibration
 from hardneg.pipelines.graphs.mine import write
 from hardneg.pipelines.options.denoise import DenoiseOptions
+from hardneg.pipelines.options.former import upgraded
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.transforms.output.finished_run import FinishedRun
@@ -20,7 +21,7 @@ from hardneg.transforms.output.run_tables import columns_of
 # What may differ from the run that is read: everything else decided what was retrieved, or how it was scored.
 _FREE = {
     *DenoiseOptions.model_fields,
-    *("output", "output_shards", "overwrite", "work", "block_size", "hydrate", "from_run", "score_missing", "segments"),
+    *("output", "output_shards", "overwrite", "work", "block_size", "from_run", "score_missing", "segments"),
     *("format", "cross_encoder_batch", "cross_encoder_requests", "cross_encoder_timeout"),
 }
 # Counts of what was read, which stays.
@@ -32,7 +33,7 @@ def stored_manifest(config: MineConfig) -> dict[str, Any]:
     """Return the manifest of the run to read, once it is clear that it can serve.
 
     Raises:
-        HardnegError: no finished run, or options that its stored scores do not answer.
+        OptionError: no finished run, or options that its stored scores do not answer.
     """
     run = config.from_run
     assert run is not None
@@ -40,33 +41,35 @@ def stored_manifest(config: MineConfig) -> dict[str, Any]:
     manifest = finished.manifest
     for name, kind in (("models", dict), ("inputs", list), ("shards", list)):
         if not isinstance(manifest.get(name), kind):
-            raise HardnegError(
-                f"--from {run}: its manifest.json has no {name}; give a folder that `hardneg mine` wrote."
+            raise OptionError(
+                f"{parameter('from_run')} {run}: its manifest.json has no {name}; give a folder that `hardneg mine` "
+                "wrote."
             )
-    stored = MineConfig.model_validate({**manifest["options"], "output": config.output})
+    stored = MineConfig.model_validate({**upgraded(manifest["options"]), "output": config.output})
     for name in MineConfig.model_fields:
         if name not in _FREE and getattr(config, name) != getattr(stored, name):
-            raise HardnegError(
-                f"--{name.replace('_', '-')} cannot change with --from {run}: it decided what was retrieved or scored "
-                "there; mine from the inputs instead."
+            raise OptionError(
+                f"{parameter(name)} cannot change with {parameter('from_run')} {run}: it decided what was retrieved "
+                "or scored there; mine from the inputs instead."
             )
     if config.holdout != stored.holdout and config.max_queries is not None:
-        raise HardnegError(
-            f"--holdout cannot change with --from {run}, which took only --max-queries {config.max_queries}: others "
-            "would have taken the place of held-out queries; mine from the inputs instead."
+        raise OptionError(
+            f"{parameter('holdout')} cannot change with {parameter('from_run')} {run}, which took only "
+            f"{parameter('max_queries')} {config.max_queries}: others would have taken the place of held-out "
+            "queries; mine from the inputs instead."
         )
     if config.score_missing and "cross_encoder" not in manifest["models"]:
-        raise HardnegError(
-            f"--score-missing: {run} was mined without a cross-encoder, so it has no scores that others could be "
-            "added to; mine from the inputs instead."
+        raise OptionError(
+            f"{parameter('score_missing')}: {run} was mined without a cross-encoder, so it has no scores that others "
+            "could be added to; mine from the inputs instead."
         )
     paths = [finished.require(kind) for kind in ("queries", "passages", "candidates")][-1]
     names = columns_of(next(iter(paths.values())))
     for name in config.policy.pass_through:
         if name not in names:
-            raise HardnegError(
-                f"--group-column {name}: candidates/ of {run} has no such column; mine again with --pass-through "
-                f"{name} or --group-column {name}."
+            raise OptionError(
+                f"{parameter('group')} {name}: candidates/ of {run} has no such column; mine again with "
+                f"{parameter('pass_through')} {name} or {parameter('group')} {name}:forbid."
             )
     return manifest
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from hardneg.errors import parameter
+from hardneg.pipelines.options.former import refuse_former
 from hardneg.transforms.export.registry import export_formats, format_named
 
 
@@ -40,9 +42,9 @@ class AuditOptions(BaseModel):
     expect: int | None = Field(None, ge=1, description="Report queries with fewer negatives than this.")
     holdout: list[str] = Field(
         [],
-        description="An evaluation set: a BEIR folder, or files of queries, passages or both. May be repeated.",
+        description="An evaluation set: a BEIR folder (FOLDER:SPLIT where it has several qrels), or files of queries, "
+        "passages or both. May be repeated.",
     )
-    holdout_split: str | None = Field(None, description="Which qrels of a folder given with --holdout.")
     anchor_column: str | None = Field(None, description="The anchors' column, if it is not recognised.")
     positive_column: str | None = Field(None, description="The positives' column.")
     negative_column: list[str] = Field([], description="The negatives' column. May be repeated.")
@@ -51,6 +53,12 @@ class AuditOptions(BaseModel):
     title_column: str | None = Field(None, description="The corpus's title column.")
     query_id_column: str | None = Field(None, description="The id column of --queries.")
     query_column: str | None = Field(None, description="The text column of --queries.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_of_a_former_version(cls, given: Any) -> Any:
+        refuse_former(given)
+        return given
 
 
 class EvaluateOptions(BaseModel):
@@ -111,7 +119,7 @@ class ExportOptions(BaseModel):
     @model_validator(mode="after")
     def _short_belongs_to_fixed(self) -> ExportOptions:
         if self.short is not None and not format_named(self.format).fixed:
-            raise ValueError(f"--short belongs to {_fixed()}: a row of {self.format} takes what there is")
+            raise ValueError(f"{parameter('short')} belongs to {_fixed()}: a row of {self.format} takes what there is")
         return self
 
 

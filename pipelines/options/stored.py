@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from hardneg.errors import RunError
-from hardneg.pipelines.options.mine import MineConfig, problems_of
+from hardneg.pipelines.options.files import problems_of
+from hardneg.pipelines.options.former import upgraded
+from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core import storage
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.manifest import MANIFEST
@@ -21,7 +23,7 @@ def config_of(run: FinishedRun) -> MineConfig:
         RunError: they are of another version.
     """
     try:
-        return MineConfig.model_validate({**run.options, **_ASIDE})
+        return MineConfig.model_validate({**upgraded(run.options), **_ASIDE})
     except ValidationError as error:
         raise RunError(
             f"{storage.join(run.path, MANIFEST)} has options that this version of hardneg does not take: mine again, "

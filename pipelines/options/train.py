@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from hardneg.errors import parameter
 from hardneg.transforms.inputs.options import InputOptions
 from hardneg.transforms.models.spec import BUNDLED, ModelSpec
 
@@ -59,8 +60,9 @@ class TrainOptions(InputOptions):
     def _something_is_given(self) -> TrainOptions:
         if not (self.scored_pairs or self.mines):
             raise ValueError(
-                "no training data: give --input FOLDER, or --pairs, or --corpus, --queries and --qrels, or "
-                "--scored-pairs"
+                f"no training data: give {parameter('input')} FOLDER, or {parameter('pairs')}, or "
+                f"{parameter('corpus')}, {parameter('queries')} and {parameter('qrels')}, or "
+                f"{parameter('scored_pairs')}"
             )
         return self
 

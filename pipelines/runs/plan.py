@@ -27,6 +27,7 @@ class Plan:
         work: folder for indexes, embeddings and the unfinished result.
         result: folder that the output's tables are written to.
         threads: torch and numba threads of one worker; None: theirs.
+        texts_travel: whether texts are sent with the blocks, because scoring workers may not see the work folder.
         holdout: the evaluation sets.
         denoising: the judge of ``--judge-file``; None: it is calibrated.
         stored: the manifest of the run that ``mine --from`` reads.
@@ -37,6 +38,7 @@ class Plan:
     work: str
     result: str
     threads: int | None
+    texts_travel: bool = False
     holdout: Holdout = NOTHING_HELD_OUT
     denoising: CalibratedJudge | None = None
     stored: dict[str, Any] = field(default_factory=dict)

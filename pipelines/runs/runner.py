@@ -39,7 +39,7 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     if unknown and _runner(options) in (*LOCAL_RUNNERS, "DataflowRunner"):
         raise OptionError(f"Beam has no option {unknown[0]}; see the options of your runner.")
     direct = options.view_as(DirectOptions)
-    if _is_local(options):
+    if is_local_run(options):
         direct.direct_num_workers = direct.direct_num_workers or usable_cores()
         if direct.direct_num_workers > 1 and direct.direct_running_mode == "in_memory":
             direct.direct_running_mode = "multi_processing"
@@ -60,13 +60,14 @@ def _runner(options: PipelineOptions) -> str:
     return options.view_as(StandardOptions).runner.split(".")[-1]
 
 
-def _is_local(options: PipelineOptions) -> bool:
+def is_local_run(options: PipelineOptions) -> bool:
+    """Return whether the workers are processes of this machine, which see what the run writes here."""
     return _runner(options) in LOCAL_RUNNERS
 
 
 def worker_threads(options: PipelineOptions) -> int | None:
     """Return each local worker's share of the cores; None on other runners, whose workers have their own."""
-    if not _is_local(options):
+    if not is_local_run(options):
         return None
     return threads_of(options.view_as(DirectOptions).direct_num_workers)
 

@@ -272,9 +272,9 @@ def test_overlap_with_an_evaluation_set(form: str, tmp_path: Path) -> None:
     questions = write_jsonl(tmp_path / "questions.jsonl", [{"question": rows[1]["query"]}])
     assert counts(path, holdout=[str(questions)]) == {"held_out_queries": 1}
     (folder / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nunjudged\tother\t1\n", encoding="utf-8")
-    with pytest.raises(HardnegError, match="several splits: choose with holdout_split of dev, train"):
+    with pytest.raises(HardnegError, match="several splits: choose by FOLDER:SPLIT of dev, train"):
         look(path, holdout=[str(folder)])
-    assert counts(path, holdout=[str(folder)], holdout_split="dev") == {"held_out_queries": 1, "held_out_passages": 1}
+    assert counts(path, holdout=[f"{folder}:dev"]) == {"held_out_queries": 1, "held_out_passages": 1}
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,6 @@ def test_overlap_with_an_evaluation_set(form: str, tmp_path: Path) -> None:
         ([{"anchor": "a", "query": "a", "pos": "b", "neg": "c"}], {}, "anchor, query might each be the anchor"),
         ([{"query": "a", "pos": "b"}], {}, "known to be the negative.*negative_column"),
         ([{"query": "a", "pos": "b", "neg": "c"}], {"negative_column": ["bad"]}, "no column 'bad'"),
-        ([{"query": "a", "pos": "b", "neg": "c"}], {"holdout_split": "dev"}, "holdout_split names one"),
         ([{"query": "a", "pos": "b", "neg": "c"}], {"qrels": ["nowhere.tsv"]}, "qrels nowhere.tsv matches no file"),
         ([{"query": "a", "pos": "b", "neg": "c"}], {"holdout": ["nowhere"]}, "holdout nowhere matches no file"),
         ([], {}, "has no row"),

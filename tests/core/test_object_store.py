@@ -59,7 +59,7 @@ def test_a_run_in_an_object_store(bucket: str, animals: Path, tiny_models: TinyM
     with pytest.raises(HardnegError, match="output bucket://out/mined: it exists"):
         driver.mine(config, ONE_WORKER)
     again = driver.mine(
-        config.model_copy(update={"output_shards": 1, "overwrite": True, "hydrate": "shuffle"}), ONE_WORKER
+        config.model_copy(update={"output_shards": 1, "overwrite": True}), ONE_WORKER, texts_travel=True
     )
     files = output_of("bucket://out/mined")
     assert {name for name in files if name.endswith(".parquet")} == {shard["name"] for shard in again["shards"]}

@@ -81,7 +81,9 @@ def test_one_broken_line_in_a_small_file_is_too_many(hardneg: Any, tmp_path: Pat
     folder = write_beir(tmp_path / "in", CORPUS, QUERIES, QRELS)
     append(folder / "corpus.jsonl", b"not JSON\n")
     refused(
-        hardneg(folder), "1 of 31 rows were rejected (1 invalid JSON; the first in line 31)", "--max-rejected 0.001"
+        hardneg(folder),
+        "1 of 31 rows were rejected (1 invalid JSON; the first in line 31)",
+        "max-rejected (in the file that --config names) 0.001",
     )
 
 
@@ -116,7 +118,7 @@ def test_parquet_without_the_columns(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert run(["mine", "--pairs", str(tmp_path / "pairs.parquet"), "--output", str(tmp_path / "out")]) == 2
     said = capfd.readouterr().err
     assert "left" in said
-    assert "--anchor-column" in said
+    assert "anchor-column (in the file that --config names)" in said
 
 
 def test_models_that_are_not_there(hardneg: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +167,10 @@ def test_odd_but_valid_input_is_mined(hardneg: Any, tmp_path: Path) -> None:
     corpus = [*CORPUS[:6], {"_id": "huge", "text": "river and bank " * 140_000}, {"_id": "mute", "text": "🙂 !!"}]
     folder = write_beir(tmp_path / "in", [*corpus, CORPUS[2]], QUERIES, QRELS)
     append(folder / "corpus.jsonl", b"not JSON\n")
-    outcome = hardneg(folder, "--max-rejected", "0.2", "--max-sigmoid", "1", "--cross-encoder-max-length", "64")
+    (tmp_path / "run.toml").write_text("max-rejected = 0.2\n")
+    outcome = hardneg(
+        folder, "--config", str(tmp_path / "run.toml"), "--max-sigmoid", "1", "--cross-encoder-max-length", "64"
+    )
     assert outcome.code == 0
     manifest = json.loads((outcome.output / "manifest.json").read_text())
     assert manifest["counts"]["passages"] == 8

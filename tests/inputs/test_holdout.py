@@ -23,7 +23,7 @@ from hardneg.transforms.inputs.evaluation_sets import (
 
 
 def read_holdout(*paths: Path) -> Holdout:
-    return held_out_of(read_evaluation_sets([str(path) for path in paths], None, 1.0))
+    return held_out_of(read_evaluation_sets([str(path) for path in paths], 1.0))
 
 
 def digests(*texts: str) -> pa.ChunkedArray:

@@ -131,8 +131,11 @@ VERDICTS = ("negative", "positive", "suspected_positive", "dropped", "unscored")
         (lambda run: hardneg.mine(pairs={"anchor": [], "positive": []}), r"^The corpus has no passage"),
         (lambda run: hardneg.audit([]), r"^There is nothing to audit: give a run, "),
         (lambda run: hardneg.audit(None), r"^There is nothing to audit: give a run, "),
-        (lambda run: hardneg.audit(COLUMNS, expected=3), r"^--expected: there is no such option\.$"),
-        (lambda run: hardneg.audit(run.folder, holdout_split="x"), r"^--holdout-split names one of the qrels"),
+        (lambda run: hardneg.audit(COLUMNS, expected=3), r"^expected: there is no such option\.$"),
+        (
+            lambda run: hardneg.audit(run.folder, holdout_split="x"),
+            r"^holdout_split has gone: write holdout FOLDER:SPLIT instead",
+        ),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(call: Callable[[hardneg.Run], Any], message: str, run: hardneg.Run) -> None:

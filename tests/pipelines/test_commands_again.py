@@ -13,7 +13,7 @@ import pytest
 from mined_runs import ONE_WORKER, Mine, Run, TinyModels
 
 from hardneg.pipelines import cli
-from hardneg.pipelines.options.mine import options_of_run
+from hardneg.pipelines.options.files import options_of_run
 
 OPTIONS: dict[str, Any] = {"k": 12, "negatives": 3, "target_leak_rate": 0.1, "output_shards": 2}
 
@@ -64,7 +64,8 @@ def test_rejected_rows_and_what_was_read_stay(
     shutil.copytree(animals, data)
     with (data / "corpus.jsonl").open("a", encoding="utf-8") as file:
         file.write("{broken\n")
-    given = ["--input", data, "--max-rejected", "0.1", "--max-sigmoid", "0.4", "--k", "6"]
+    (tmp_path / "run.toml").write_text("max-rejected = 0.1\n")
+    given = ["--input", data, "--config", tmp_path / "run.toml", "--max-sigmoid", "0.4", "--k", "6"]
     assert command("mine", *given, "--output", tmp_path / "one")[0] == 0
     assert command("mine", "--from", tmp_path / "one", "--order", "fused", "--output", tmp_path / "two")[0] in (0, 2)
     if not (tmp_path / "two").exists():
@@ -84,10 +85,10 @@ def test_rejected_rows_and_what_was_read_stay(
         (["--min-relevance", "2"], "--min-relevance cannot change with --from RUN:"),
         (["--bi-encoder", "other"], "--bi-encoder cannot change with --from RUN:"),
         (
-            ["--group-column", "section", "--same-group", "forbid"],
-            "--group-column section: candidates/ of RUN has no such column; mine again with --pass-through section",
+            ["--group", "section:forbid"],
+            "--group section: candidates/ of RUN has no such column; mine again with --pass-through section",
         ),
-        (["--max-rank", "3", "--min-rank", "4"], "--max-rank 3 is before --min-rank 4."),
+        (["--ranks", "4:3"], "--ranks: ranks begin at 1, and the last is not before the first, not '4:3'."),
     ],
 )
 def test_what_cannot_change(

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, OptionError
 from hardneg.pipelines import cli
-from hardneg.pipelines.options.mine import MineConfig, load_options, parse_named, problems_of
+from hardneg.pipelines.options.command_line import about_of, config_of_arguments, refuse_unwritten, told_to_mine
+from hardneg.pipelines.options.files import checked, load_options
+from hardneg.pipelines.options.former import GONE, upgraded
+from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.options.retrievers import split_names
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.core.tokenization import TokenizerSpec
+from hardneg.transforms.filters.groups import SameGroup
 from hardneg.transforms.filters.near_duplicates import NearDuplicate
 from hardneg.transforms.filters.policy import Policy
+from hardneg.transforms.filters.ranks import OutsideRanks
 from hardneg.transforms.filters.registry import make_filters
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.models.spec import ModelSpec
 
-BOTH = "--group-column NAME and --same-group allow|forbid|suspect belong together; give both."
+RUN_FILE = {"kind": "run", "name": "r", "file": "x"}
+VECTORS = {"kind": "vectors", "name": "v", "vectors": "p", "query-vectors": "q"}
+ENCODER = {"kind": "bi-encoder", "model": "m"}
+_TABLE = "it is a key of a [[retriever]] table now, in the file that --config names: kind = "
+GONE_TOLD = {
+    "run": _TABLE + '"run", file = "FILE"; from Python, retriever=[{"kind": "run", "file": "FILE"}, ...]',
+    "group_column": 'write --group COLUMN:forbid instead (from Python, group="COLUMN:forbid")',
+}
+IN_FILE = "(in the file that --config names)"
+TABLE = f"retriever {IN_FILE}"
+GROUP = "--group: it is COLUMN:forbid, COLUMN:suspect or COLUMN:allow, not {!r}."
+RANKS = "--ranks: it is FIRST:LAST, with one of them left out if need be (5:100, 5:, :100), not {!r}."
 
 
 def config(**options: Any) -> MineConfig:
@@ -29,45 +45,28 @@ def config(**options: Any) -> MineConfig:
 
 
 def problem(**options: Any) -> str:
-    with pytest.raises(ValidationError) as raised:
-        config(**options)
-    return problems_of(raised.value)
+    """Return what the command line says."""
+    with pytest.raises(OptionError) as raised:
+        checked(MineConfig, {"output": "out", **options})
+    return raised.value.told(told_to_mine)
 
 
 @pytest.mark.parametrize(
-    ("values", "unnamed", "expected"),
+    ("values", "expected"),
     [
-        ([], None, {}),
-        (["a=x", "b_2=y"], None, {"a": "x", "b_2": "y"}),
-        (["x"], "dense", {"dense": "x"}),
-        (["b=y", "x"], "dense", {"b": "y", "dense": "x"}),
-        (["a=x=y"], None, {"a": "x=y"}),
-        (["./lr=0.1/model"], "dense", {"dense": "./lr=0.1/model"}),  # a path, whose part before = is no name
-        (["org/model@v=1"], "dense", {"dense": "org/model@v=1"}),
-        (["a=two\nlines"], None, {"a": "two\nlines"}),
+        ([], {}),
+        (["a=x", "b_2=y"], {"a": "x", "b_2": "y"}),
+        (["x"], {"dense": "x"}),
+        (["b=y", "x"], {"b": "y", "dense": "x"}),
+        (["a=x=y"], {"a": "x=y"}),
+        (["./lr=0.1/model"], {"dense": "./lr=0.1/model"}),  # a path, whose part before = is no name
+        (["org/model@v=1"], {"dense": "org/model@v=1"}),
+        (["a=two\nlines"], {"a": "two\nlines"}),
     ],
 )
-def test_parse_named(values: list[str], unnamed: str | None, expected: dict[str, str]) -> None:
-    assert parse_named(values, "--opt", unnamed) == expected
-    assert list(parse_named(values, "--opt", unnamed)) == list(expected)
-
-
-@pytest.mark.parametrize(
-    ("values", "unnamed", "message"),
-    [
-        (["x"], None, "--opt takes NAME=VALUE, and 'x' has no name"),
-        (["=x"], None, "--opt takes NAME=VALUE, and '=x' has no name"),
-        (["a="], None, "--opt takes NAME=VALUE, and 'a=' has no name"),
-        (["1a=x"], None, "--opt takes NAME=VALUE, and '1a=x' has no name"),
-        (["a-b=x"], None, "--opt takes NAME=VALUE, and 'a-b=x' has no name"),
-        (["a=x", "a=y"], None, "--opt names 'a' twice; write --opt NAME=y with another name"),
-        (["x", "y"], "dense", "--opt names 'dense' twice; write --opt NAME=y with another name"),
-        (["x", "dense=y"], "dense", "--opt names 'dense' twice; write --opt NAME=y with another name"),
-    ],
-)
-def test_parse_named_refuses(values: list[str], unnamed: str | None, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        parse_named(values, "--opt", unnamed)
+def test_bi_encoders_by_name(values: list[str], expected: dict[str, str]) -> None:
+    assert split_names(values) == expected
+    assert list(split_names(values)) == list(expected)
 
 
 @pytest.mark.parametrize(
@@ -81,22 +80,39 @@ def test_parse_named_refuses(values: list[str], unnamed: str | None, message: st
         ({"max_sigmoid": float("nan")}, "--max-sigmoid: input should be less than or equal to 1, not nan."),
         ({"min_relevance": 0}, "--min-relevance: input should be greater than 0, not 0."),
         ({"min_relevance": float("nan")}, "--min-relevance: input should be a finite number, not nan."),
-        ({"max_rejected": -0.1}, "--max-rejected: input should be greater than or equal to 0, not -0.1."),
-        ({"max_rejected": 2}, "--max-rejected: input should be less than or equal to 1, not 2."),
+        ({"max_rejected": -0.1}, f"max-rejected {IN_FILE}: input should be greater than or equal to 0, not -0.1."),
+        ({"max_rejected": 2}, f"max-rejected {IN_FILE}: input should be less than or equal to 1, not 2."),
         ({"max_queries": 0}, "--max-queries: input should be greater than or equal to 1, not 0."),
         ({"output_shards": 0}, "--output-shards: input should be greater than or equal to 1, not 0."),
         ({"output_shards": 100_001}, "--output-shards: input should be less than or equal to 100000, not 100001."),
-        ({"block_size": 0}, "--block-size: input should be greater than or equal to 1, not 0."),
-        ({"segments": 0}, "--segments: input should be greater than or equal to 1, not 0."),
-        ({"bi_encoder_max_length": 7}, "--bi-encoder-max-length: input should be greater than or equal to 8, not 7."),
+        ({"block_size": 0}, f"block-size {IN_FILE}: input should be greater than or equal to 1, not 0."),
+        ({"segments": 0}, f"segments {IN_FILE}: input should be greater than or equal to 1, not 0."),
+        (
+            {"retriever": [{"kind": "bi-encoder", "max-length": 7}]},
+            f"{TABLE} 1 (bi-encoder): max_length: input should be greater than or "
+            "equal to 8, not 7.",
+        ),
         (
             {"cross_encoder_max_length": 9},
             "--cross-encoder-max-length: input should be greater than or equal to 16, not 9.",
         ),
-        ({"order": "best"}, "--order: input should be 'similarity', 'fused', 'judge' or 'random', not 'best'."),
-        ({"group_column": "doc"}, BOTH),
-        ({"same_group": "forbid"}, BOTH),
-        ({"min_rank": 9, "max_rank": 8}, "--max-rank 8 is before --min-rank 9."),
+        (
+            {"order": "best"},
+            "--order: it is similarity, fused, judge or random, or random:SEED with a whole number, not 'best'.",
+        ),
+        (
+            {"order": "judge:4"},
+            "--order: it is similarity, fused, judge or random, or random:SEED with a whole number, not 'judge:4'.",
+        ),
+        ({"group": "doc"}, GROUP.format("doc")),
+        ({"group": "doc:drop"}, GROUP.format("doc:drop")),
+        ({"group": ":forbid"}, GROUP.format(":forbid")),
+        ({"ranks": "9:8"}, "--ranks: ranks begin at 1, and the last is not before the first, not '9:8'."),
+        ({"ranks": "0:8"}, "--ranks: ranks begin at 1, and the last is not before the first, not '0:8'."),
+        ({"ranks": "9"}, RANKS.format("9")),
+        ({"ranks": ":"}, RANKS.format(":")),
+        ({"near_duplicates": 0}, "--near-duplicates: it is a share above 0 and at most 1, or off, not 0."),
+        ({"near_duplicates": "no"}, "--near-duplicates: it is a share above 0 and at most 1, or off, not 'no'."),
         ({"min_sigmoid": 0.2, "max_sigmoid": 0.2}, "no sigmoid is both below 0.2 and not below 0.2."),
         (
             {"judge_file": "j.json", "target_leak_rate": 0.1},
@@ -105,25 +121,34 @@ def test_parse_named_refuses(values: list[str], unnamed: str | None, message: st
         ({"score_missing": True}, "--score-missing belongs to --from RUN."),
         ({"from_run": "run", "output": "run/new"}, "--from run and --output run/new: give the output its own folder."),
         ({"score": "some"}, "--score: input should be 'lazy' or 'all', not 'some'."),
-        ({"hydrate": "x"}, "--hydrate: input should be 'local' or 'shuffle', not 'x'."),
         ({"dtype": "int8"}, "--dtype: input should be 'auto', 'bfloat16', 'float16' or 'float32', not 'int8'."),
-        ({"bm25_engine": "x"}, "--bm25-engine: input should be 'numba' or 'rank-bm25', not 'x'."),
-        ({"bm25_tokenizer": "x"}, "--bm25-tokenizer: input should be 'unicode' or 'jieba', not 'x'."),
+        (
+            {"bi_encoder": ["m"], "retriever": [{"kind": "bm25", "engine": "x"}]},
+            f"{TABLE} 1 (bm25): engine: input should be 'numba' or 'rank-bm25', not 'x'.",
+        ),
+        (
+            {"retriever": [{"kind": "bi-encoder"}, {"kind": "bm25", "tokenizer": "x", "nonsense": 1}]},
+            f"{TABLE} 2 (bm25): tokenizer: input should be 'unicode' or 'jieba', not 'x'; {TABLE} 2 (bm25): it has no "
+            "nonsense.",
+        ),
+        ({"retriever": [{"kind": "run", "name": "r"}]}, f"{TABLE} 1 (run): it needs file."),
+        (
+            {"retriever": [{"kind": "run", "name": "a-b", "file": "f"}]},
+            f"{TABLE} 1 (run): its name 'a-b' may have letters, digits and _ only.",
+        ),
+        (
+            {"retriever": [{"kind": "bm25"}]},
+            f"no {TABLE} gives a similarity, by which candidates are ordered: add one of the kind bi-encoder or "
+            "vectors, or --bi-encoder.",
+        ),
         ({"max_sigmoids": 0.2}, "--max-sigmoids: there is no such option."),
-        ({"run": ["a.trec"]}, "--run takes NAME=VALUE, and 'a.trec' has no name."),
-        ({"run": ["bm25=a.trec"]}, "two retrievers are called 'bm25'; give each its own NAME=."),
-        ({"bi_encoder": ["bm25=bundled"]}, "two retrievers are called 'bm25'; give each its own NAME=."),
-        ({"run": ["dense=a.trec"]}, "two retrievers are called 'dense'; give each its own NAME=."),
-        ({"bi_encoder": ["x=a", "x=b"]}, "--bi-encoder names 'x' twice; write --bi-encoder NAME=b with another name."),
+        ({"bi_encoder": ["bm25=bundled"]}, "two retrievers are called 'bm25'; give each its own name."),
         (
-            {"embeddings": ["mine=v*.parquet"]},
-            "--embeddings mine=... brings passage vectors only: add --query-embeddings mine=GLOB, or "
-            "--bi-encoder mine=MODEL to encode the queries.",
+            {"bi_encoder": ["m"], "retriever": [{"kind": "run", "name": "dense", "file": "f"}]},
+            "two retrievers are called 'dense'; give each its own name.",
         ),
-        (
-            {"query_embeddings": ["mine=v*.parquet"]},
-            "--query-embeddings mine=... needs --embeddings mine=GLOB beside it.",
-        ),
+        ({"bi_encoder": ["x=a", "x=b"]}, "--bi-encoder names 'x' twice; write NAME=b with another name."),
+        ({"bi_encoder": ["x", "y"]}, "--bi-encoder names 'dense' twice; write NAME=y with another name."),
         (
             {"cross_encoder_prompt": ["a", "b", "c"]},
             "--cross-encoder-prompt may be given twice at most: for the query and for the passage.",
@@ -133,8 +158,8 @@ def test_parse_named_refuses(values: list[str], unnamed: str | None, message: st
             "--pass-through verdict: candidates/ has a column of that name already; rename yours.",
         ),
         (
-            {"pass_through": ["rank_other"], "run": ["other=x"]},
-            "--pass-through rank_other: candidates/ has a column of that name already; rename yours.",
+            {"pass_through": ["rank_r"], "bi_encoder": ["m"], "retriever": [RUN_FILE]},
+            "--pass-through rank_r: candidates/ has a column of that name already; rename yours.",
         ),
         (
             {"pass_through": ["url", "url"]},
@@ -155,14 +180,19 @@ def test_every_check(options: dict[str, Any], message: str) -> None:
     assert problem(**options) == message
 
 
+def test_a_kind_that_there_is_not() -> None:
+    said = problem(retriever=[{"kind": "splade"}])
+    assert said.startswith(f"{TABLE} 1: its kind is 'splade'; choose one of bm25, bi-encoder, vectors, run")
+
+
 def test_every_problem_is_listed() -> None:
-    with pytest.raises(ValidationError) as raised:
-        MineConfig(k="many", negatives=0, nonsense=1)  # type: ignore[call-arg, arg-type]
-    assert problems_of(raised.value).splitlines() == [
-        "--k: input should be a valid integer, unable to parse string as an integer, not 'many'.",
-        "--negatives: input should be greater than or equal to 1, not 0.",
-        "--output: it must be given.",
-        "--nonsense: there is no such option.",
+    with pytest.raises(OptionError) as raised:
+        checked(MineConfig, {"k": "many", "negatives": 0, "nonsense": 1})
+    assert str(raised.value).splitlines() == [  # from Python
+        "k: input should be a valid integer, unable to parse string as an integer, not 'many'.",
+        "negatives: input should be greater than or equal to 1, not 0.",
+        "output: it must be given.",
+        "nonsense: there is no such option.",
     ]
 
 
@@ -171,47 +201,40 @@ def test_a_config_is_frozen() -> None:
         config().k = 5  # type: ignore[misc]
 
 
-BM25 = Source("bm25", signal="bm25")
-
-
 @pytest.mark.parametrize(
     ("options", "names", "models"),
     [
-        ({}, ["dense"], {"dense": "bundled"}),
-        ({"bi_encoder": ["org/m@v1"]}, ["dense"], {"dense": "org/m@v1"}),
-        (
-            {"bi_encoder": ["b=one", "two"], "run": ["r=x"]},
-            ["b", "dense", "r"],
-            {"b": "one", "dense": "two"},
-        ),
-        # The user's vectors stand in for the default model, under whatever name.
-        ({"embeddings": ["v=p"], "query_embeddings": ["v=q"]}, ["v"], {}),
-        ({"embeddings": ["dense=p"], "query_embeddings": ["dense=q"]}, ["dense"], {}),
-        ({"embeddings": ["v=p"], "bi_encoder": ["v=m"]}, ["v"], {"v": "m"}),
-        ({"embeddings": ["dense=p"], "bi_encoder": ["bundled"]}, ["dense"], {"dense": "bundled"}),
-        (
-            {"embeddings": ["v=p"], "query_embeddings": ["v=q"], "bi_encoder": ["bundled"]},
-            ["dense", "v"],
-            {"dense": "bundled"},
-        ),
+        ({}, ["bm25", "dense"], {"dense": "bundled"}),
+        ({"bi_encoder": ["org/m@v1"]}, ["bm25", "dense"], {"dense": "org/m@v1"}),
+        ({"bi_encoder": ["b=one", "two"]}, ["bm25", "b", "dense"], {"b": "one", "dense": "two"}),
+        # With tables, only those and the short form's: BM25 can be left out, or stand anywhere.
+        ({"retriever": [ENCODER]}, ["dense"], {"dense": "m"}),
+        ({"retriever": [VECTORS, {"kind": "bm25"}]}, ["v", "bm25"], {}),
+        ({"bi_encoder": ["b=one"], "retriever": [RUN_FILE, ENCODER]}, ["b", "r", "dense"], {"b": "one", "dense": "m"}),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_retrievers(options: dict[str, Any], names: list[str], models: dict[str, str]) -> None:
     made = config(**options)
-    assert [each.name for each in made.retrievers] == ["bm25", *names]
-    assert made.sources == [BM25, *(Source("r") if name == "r" else Source.of_similarity(name) for name in names)]
+    assert [each.name for each in made.retrievers] == names
+    sources = {"bm25": Source("bm25", signal="bm25"), "r": Source("r")}
+    assert made.sources == [sources.get(name, Source.of_similarity(name)) for name in names]
     assert {each.name: each.spec.model for each in made.retrievers if each.spec} == models
 
 
 def test_specs() -> None:
     made = config(
         cross_encoder="org/x", cross_encoder_prompt=["Q: ", "P: "], cross_encoder_max_length=64, dtype="float32",
-        device="cpu", trust_remote_code=True, query_prompt="q: ", passage_prompt="", bi_encoder_max_length=32,
+        device="cpu", trust_remote_code=True,
+        retriever=[
+            {**ENCODER, "query_prompt": "q: ", "passage_prompt": "", "max_length": 32},
+            {**ENCODER, "name": "other", "query_prompt": "Q: ", "dtype": "auto", "trust_remote_code": False},
+        ],
     )  # fmt: skip
     assert made.cross_encoder_spec == ModelSpec("cross-encoder", "org/x", "Q: ", "P: ", 64, "float32", "cpu", True)
-    assert [each.spec for each in made.retrievers if each.spec] == [
-        ModelSpec("bi-encoder", "bundled", "q: ", "", 32, "float32", "cpu", True)
+    assert [each.spec for each in made.retrievers] == [
+        ModelSpec("bi-encoder", "m", "q: ", "", 32, "float32", "cpu", True),
+        ModelSpec("bi-encoder", "m", "Q: ", None, None, "auto", "cpu", False),
     ]
     assert config(cross_encoder_prompt=["Q: "]).cross_encoder_spec.passage_prompt is None
     assert config().cross_encoder_spec == ModelSpec("cross-encoder", "bundled")
@@ -227,14 +250,19 @@ def test_policy_inputs_and_folders() -> None:
         filters=make_filters({"max_sigmoid": 0.3, "near_duplicates": 0.8}),
         pass_through=("url",),
     )
-    assert config(allow_near_duplicates=True).policy.filters == make_filters({})
-    stemmed = config(bm25_stemmer="english").policy.filters
+    assert config(near_duplicates="off").policy.filters == make_filters({})
+    assert NearDuplicate(0.5) in config(near_duplicates="0.5").policy.filters
+    stemmed = config(retriever=[{"kind": "bm25", "stemmer": "english"}, ENCODER]).policy.filters
     assert NearDuplicate(0.8, TokenizerSpec("unicode", "english")) in stemmed
-    grouped = config(group_column="doc", same_group="suspect", pass_through=["url"])
+    assert NearDuplicate(0.8) in config(retriever=[ENCODER]).policy.filters
+    window = config(ranks="2:9", order="random:4").policy
+    assert (window.window, window.order, window.seed) == (OutsideRanks(2, 9), "random", 4)
+    assert config(ranks=":9").policy.window == OutsideRanks(1, 9)
+    assert config(ranks="2:").policy.window == OutsideRanks(2, None)
+    grouped = config(group="doc:suspect", pass_through=["url"])
+    assert SameGroup("doc", "suspect") in grouped.policy.filters
     assert grouped.policy.pass_through == ("url", "doc")
-    assert grouped.inputs.pass_through == ["url", "doc"]
     assert not config().policy.score_all
-    assert made.inputs.pass_through == ["url"]
     assert config(corpus=["c"], id_column="n", split="dev").inputs.id_column == "n"
     assert config().work_folder == "out.work"
     assert config(output="a/out/").work_folder == "a/out.work"
@@ -264,9 +292,9 @@ RUNS = [
     {},
     {"input": "data", "split": "dev", "max_queries": 3, "k": 7, "score": "all"},
     {"pairs": ["a.parquet", "b.parquet"], "anchor_column": "q", "pass_through": ["url"], "trust_remote_code": True},
-    {"bi_encoder": ["b=x", "y"], "run": ["r=f=g"], "cross_encoder_prompt": ["Query: ", ""], "query_prompt": ""},
-    {"embeddings": ["v=p"], "query_embeddings": ["v=q"]},
-    {"embeddings": ["dense=p"], "query_embeddings": ["dense=q"], "max_rejected": 0, "segments": 4},
+    {"bi_encoder": ["b=x", "y"], "cross_encoder_prompt": ["Query: ", ""], "near_duplicates": "off", "ranks": "2:"},
+    {"bi_encoder": ["b=x"], "retriever": [VECTORS, {**ENCODER, "query-prompt": ""}], "group": "doc:forbid"},
+    {"retriever": [ENCODER, RUN_FILE], "max_rejected": 0, "segments": 4, "order": "random:3"},
 ]
 
 
@@ -291,10 +319,8 @@ def test_replacing_an_output_is_not_repeated(tmp_path: Path) -> None:
 
 def parsed(*argv: str) -> MineConfig:
     """Return what the command line makes of its arguments."""
-    args = ["mine", *argv]
-    cli.app.config = cli._config_of(args)
-    _, bound, _ = cli.app.parse_args(args, exit_on_error=False, print_error=False)
-    return bound.kwargs["config"]
+    _, bound, _ = cli.app.parse_args(["mine", *argv], exit_on_error=False, print_error=False)
+    return config_of_arguments(bound.arguments.get("given", cli.NOTHING_GIVEN), bound.arguments.get("config_file"))
 
 
 def test_a_toml_file(tmp_path: Path) -> None:
@@ -323,7 +349,7 @@ def test_config_files_that_are_none(tmp_path: Path, name: str, text: str | None,
         path.write_text(text)
     with pytest.raises(HardnegError) as raised:
         load_options(str(path))
-    assert str(raised.value).startswith(f"--config {path}: {message}")
+    assert str(raised.value).startswith(f"config {path}: {message}")
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
@@ -331,3 +357,84 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(HardnegError, match=r"it is neither TOML nor a manifest\.json"):
         load_options(str(path))
+
+
+@pytest.mark.parametrize("name", sorted(GONE))
+def test_an_option_that_went_says_what_to_write_instead(name: str) -> None:
+    option = "--" + name.replace("_", "-")
+    with pytest.raises(OptionError) as raised:
+        refuse_unwritten(["mine", option, "x"])
+    said = raised.value.told(told_to_mine)
+    assert said.startswith(f"{option} has gone: {GONE_TOLD.get(name, '')}")
+    assert "\n" not in said
+    with pytest.raises(OptionError, match=rf"^{name} has gone: "):
+        checked(MineConfig, {"output": "out", name: "x"})
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, field in MineConfig.model_fields.items() if about_of(field)["file_only"]]
+)
+def test_an_option_of_the_file_says_where_it_stands(name: str) -> None:
+    written = name.replace("_", "-")
+    with pytest.raises(OptionError) as raised:
+        refuse_unwritten(["mine", f"--{written}=3"])
+    assert raised.value.told(told_to_mine) == (
+        f"--{written} is written in the file that --config names, as {written} = ...; from Python, {name}=... is an "
+        "argument."
+    )
+
+
+FORMER = {
+    **{"input": None, "bi_encoder": [], "run": [], "embeddings": [], "query_embeddings": [], "query_prompt": None},
+    **{"passage_prompt": None, "bi_encoder_max_length": None, "bm25_engine": "numba", "bm25_tokenizer": "unicode"},
+    **{"bm25_stemmer": None, "group_column": None, "same_group": None, "min_rank": 1, "max_rank": None},
+    **{"order": "similarity", "seed": 0, "near_duplicates": 0.8, "allow_near_duplicates": False, "holdout": []},
+    **{"holdout_split": None, "hydrate": "local", "output": "out"},
+}
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ({}, {}),
+        ({"bi_encoder": ["b=x"]}, {"bi_encoder": ["b=x"]}),
+        (
+            {"bi_encoder": ["b=x", "y"], "run": ["r=x"], "query_prompt": "", "bm25_stemmer": "english"},
+            {
+                "retriever": [
+                    {"kind": "bm25", "stemmer": "english"},
+                    {"kind": "bi-encoder", "name": "b", "model": "x", "query_prompt": ""},
+                    {"kind": "bi-encoder", "name": "dense", "model": "y", "query_prompt": ""},
+                    RUN_FILE,
+                ]
+            },
+        ),
+        (
+            {"embeddings": ["v=p", "dense=e"], "query_embeddings": ["v=q"], "bi_encoder": ["m"]},
+            {
+                "retriever": [
+                    {"kind": "bm25"},
+                    {"kind": "bi-encoder", "name": "dense", "model": "m", "vectors": "e"},
+                    {"kind": "vectors", "name": "v", "vectors": "p", "query_vectors": "q"},
+                ]
+            },
+        ),
+        ({"group_column": "doc", "same_group": "suspect", "max_rank": 9}, {"group": "doc:suspect", "ranks": "1:9"}),
+        ({"min_rank": 3, "order": "random", "seed": 4}, {"ranks": "3:", "order": "random:4"}),
+        ({"order": "fused", "seed": 4, "allow_near_duplicates": True}, {"order": "fused", "near_duplicates": "off"}),
+        (
+            {"holdout": ["nq", "texts.txt"], "holdout_split": "dev", "hydrate": "shuffle"},
+            {"holdout": ["nq:dev", "texts.txt"]},
+        ),
+    ],
+    ids=str,
+)
+def test_a_manifest_of_the_version_before_repeats_its_run(
+    tmp_path: Path, former: dict[str, Any], now: dict[str, Any]
+) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"options": {**FORMER, **former}}))
+    found = MineConfig(**load_options(str(path)))
+    assert found == config(**now)
+    assert found.retrievers == config(**now).retrievers
+    assert upgraded(found.model_dump()) == found.model_dump(), "what is of this version stays"

@@ -24,13 +24,20 @@ def test_make_plan_looks_at_everything_first(animals: Path, tmp_path: Path) -> N
     (tmp_path / "one.run").write_text("")
     options = pipeline_options([])
     good = {"input": str(animals), "output": str(tmp_path / "out")}
-    plan = make_plan(MineConfig(**good, run=[f"r={tmp_path}/*.run"]), options)
-    assert [source.name for source in plan.config.sources] == ["bm25", "dense", "r"]
+    runs = [{"kind": "bi-encoder"}, {"kind": "run", "name": "r", "file": f"{tmp_path}/*.run"}]
+    plan = make_plan(MineConfig(**good, retriever=runs), options)
+    assert [source.name for source in plan.config.sources] == ["dense", "r"]
     assert [file.kind for file in plan.files] == ["passages", "queries", "qrels"]
     assert (plan.work, plan.result) == (str(tmp_path / "out.work"), str(tmp_path / "out.work" / "result"))
     for wrong, message in (
-        ({"run": ["r=nothing*"]}, r"retriever r, file = 'nothing\*': no file matches; check the path\."),
-        ({"embeddings": ["e=no"], "query_embeddings": ["e=no"]}, "retriever e, vectors = 'no': no file matches"),
+        (
+            {"retriever": [runs[0], {**runs[1], "file": "nothing*"}]},
+            r"retriever r, file = 'nothing\*': no file matches; check the path\.",
+        ),
+        (
+            {"retriever": [{"kind": "bi-encoder", "name": "e", "vectors": "no"}]},
+            "retriever e, vectors = 'no': no file matches",
+        ),
         ({"bi_encoder": ["./no-model"]}, "bi-encoder ./no-model: there is no such folder"),
         ({"cross_encoder": "/no/model"}, "cross-encoder /no/model: there is no such folder"),
     ):

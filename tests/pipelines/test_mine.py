@@ -156,14 +156,18 @@ def test_runs_vectors_and_passed_columns(mine: Mine, tmp_path: Path) -> None:
     (tmp_path / "other.run").write_text("".join(f"p0 Q0 p{n} {n} {100 - n} other\n" for n in (9, 4, 11)))
     run = mine(
         input=str(folder), k=5, negatives=2, max_sigmoid=1, pass_through=["lang"], segments=2,
-        run=[f"other={tmp_path}/other.run"], embeddings=[f"mine={tmp_path}/passages.parquet"],
-        query_embeddings=[f"mine={tmp_path}/queries.parquet"],
+        retriever=[
+            {"kind": "vectors", "name": "mine", "vectors": f"{tmp_path}/passages.parquet",
+             "query_vectors": f"{tmp_path}/queries.parquet"},
+            {"kind": "run", "name": "other", "file": f"{tmp_path}/other.run"},
+        ],
     )  # fmt: skip
     rows = run.rows("candidates")
     assert {row["lang"] for row in rows} == {"en"}
     ranks = {row["passage_id"]: row["rank_other"] for row in rows if row["query_id"] == "p0" and row["rank_other"]}
     assert ranks == {"p4": 1, "p9": 2, "p11": 3}
     assert "similarity_mine" in run.table("candidates").column_names
+    assert "bm25" not in run.table("candidates").column_names  # it is named nowhere
     assert list(run.manifest["models"]) == ["cross_encoder"]
 
 

@@ -73,7 +73,8 @@ def test_mining_goes_on_after_a_failure(
     assert len({pair for pair in server.asked if pair not in again}) <= pairs
     assert not (tmp_path / "out.work").exists()
 
-    code, _ = command("mine", *options_of(server, "--cross-encoder-batch", "2"), "--output", tmp_path / "clean")
+    (tmp_path / "run.toml").write_text("cross-encoder-batch = 2\n")
+    code, _ = command("mine", *options_of(server, "--config", tmp_path / "run.toml"), "--output", tmp_path / "clean")
     assert code == 0
     clean = finished(tmp_path / "clean")
     assert clean.manifest["shards"] == resumed.manifest["shards"]
@@ -112,8 +113,9 @@ def test_a_finished_run_is_mined_again_with_what_is_missing(
     """Its revision goes along; how it is asked may change, what it is may not."""
     assert command("mine", *options_of(server), "--output", tmp_path / "out")[0] == 0
     asked = set(server.asked)
+    (tmp_path / "run.toml").write_text("cross-encoder-batch = 3\n")
     more = ("--max-sigmoid", "0.5", "--score-missing", "--output", tmp_path / "more")
-    code, said = command("mine", "--cross-encoder-batch", "3", *more, source=tmp_path / "out")
+    code, said = command("mine", "--config", tmp_path / "run.toml", *more, source=tmp_path / "out")
     assert code == 0, said
     new = [pair for pair in server.asked if pair not in asked]
     assert new

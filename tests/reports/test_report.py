@@ -300,7 +300,7 @@ def test_thresholds_of_the_run_make_way_and_windows_stay(rows: Rows, found: Repo
     other = report(str(margins), FEW)
     assert other.outcomes == found.outcomes
     assert "--absolute-margin and --relative-margin" in other.notes[0]
-    near = report(str(write(tmp_path / "window", rows, denoising, max_rank=5)), FEW)
+    near = report(str(write(tmp_path / "window", rows, denoising, ranks=":5")), FEW)
     within = [row for row in rows if row["fused_rank"] is not None and row["fused_rank"] <= 5]
     below = brute_force(within, lambda row: bool(sigmoid(np.array([row["logit"]]))[0] < np.float32(0.3)))
     one = outcome(near, "sigmoid", 0.3)

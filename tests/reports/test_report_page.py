@@ -274,7 +274,7 @@ def test_every_verdict_and_reason_has_its_sentence() -> None:
     assert verdict_table() in (ROOT / "README.md").read_text(encoding="utf-8")
     assert meaning("dropped", "outside_ranks") == "its fused rank is before --min-rank or after --max-rank"
     assert "so it is in no triplet" in meaning("positive", "held_out")
-    assert meaning("suspected_positive", "same_group").endswith("--same-group suspect")
+    assert meaning("suspected_positive", "same_group").endswith("--group COLUMN:suspect")
     assert "worth a look" in meaning("suspected_positive", "above_threshold")
     assert meaning("negative", "of_tomorrow") == "of a filter that is not known here, or of another version of hardneg"
     assert meaning("odd", None) == "of another version of hardneg"

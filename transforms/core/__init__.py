@@ -1,1 +1,32 @@
-"""TODO."""
+"""What every room stands on: texts and their digests, tables that travel, arrays, storage, counters."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["storage"],
+    submod_attrs={
+        "arrays": ["BoolArray", "FloatArray", "IntArray", "sigmoid", "vectors_column"],
+        "block": ["Block", "TextsOf"],
+        "counters": ["count"],
+        "described": ["about", "key"],
+        "hashing": [
+            "digest_keys",
+            "file_sha256",
+            "id_keys",
+            "KeyMap",
+            "Keys",
+            "occurrence",
+            "pair_keys",
+            "set_keys",
+            "text_keys",
+        ],
+        "partition": ["DIGEST", "cut", "split_by"],
+        "progress": ["read_progress", "record", "StageProgress", "timed"],
+        "schemas": ["BLOCK_TEXTS", "JOINED", "PASSAGES", "QRELS", "QUERIES", "READ_COUNTS", "REJECTED"],
+        "source": ["first_similarity", "Source"],
+        "storage": ["is_local"],
+        "text": ["cut_digest", "normalise", "passage_string", "text_digest", "text_id"],
+        "tokenization": ["make_tokenizer", "Tokenizer", "TokenizerSpec"],
+    },
+)

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 NAMESPACE = "hardneg"
 
 
@@ -18,3 +22,13 @@ def count(name: str, number: int = 1) -> None:
     from apache_beam.metrics import Metrics
 
     Metrics.counter(NAMESPACE, name).inc(int(number))
+
+
+@contextmanager
+def counting_milliseconds(model: str) -> Iterator[None]:
+    """Count the time that a model takes, under its source's name."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        count(f"model_milliseconds_{model}", round(1000 * (time.perf_counter() - start)))

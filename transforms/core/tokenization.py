@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hardneg.errors import HardnegError
+from hardneg.errors import OptionError
 
 METHODS = ("unicode", "jieba")
 
@@ -97,11 +97,11 @@ def make_tokenizer(spec: TokenizerSpec | None = None) -> Tokenizer:
     The function is a closure and cannot be pickled: make it where it is used. It keeps no state.
 
     Raises:
-        HardnegError: the method or the stemmer is unknown, or the package that it needs is not installed.
+        OptionError: the method or the stemmer is unknown, or the package that it needs is not installed.
     """
     spec = spec or TokenizerSpec()
     if spec.method not in METHODS:
-        raise HardnegError(f"There is no tokenizer {spec.method!r}: choose one of {', '.join(METHODS)}.")
+        raise OptionError(f"There is no tokenizer {spec.method!r}: choose one of {', '.join(METHODS)}.")
     cut_run = _character_pairs if spec.method == "unicode" else _dictionary_cut()
     if spec.stemmer is None:
         return functools.partial(_tokenize, cut_run=cut_run)
@@ -151,7 +151,7 @@ def _dictionary_cut() -> Callable[[str], Iterable[str]]:
     try:
         import rjieba
     except ImportError:
-        raise HardnegError(
+        raise OptionError(
             "The tokenizer 'jieba' needs the package rjieba: install it with `pip install rjieba`."
         ) from None
     cut = rjieba.cut_for_search
@@ -168,14 +168,14 @@ def _stemmer(algorithm: str) -> Callable[[list[str]], list[str]]:
     try:
         import Stemmer
     except ImportError:
-        raise HardnegError(
+        raise OptionError(
             f"The stemmer {algorithm!r} needs the package PyStemmer: install it with `pip install PyStemmer`."
         ) from None
     try:
         return Stemmer.Stemmer(algorithm).stemWords
     except KeyError:
         known = ", ".join(Stemmer.algorithms())
-        raise HardnegError(f"PyStemmer knows no stemmer {algorithm!r}: choose one of {known}.") from None
+        raise OptionError(f"PyStemmer knows no stemmer {algorithm!r}: choose one of {known}.") from None
 
 
 @functools.cache

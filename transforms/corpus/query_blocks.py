@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.errors import InputError
 from hardneg.transforms.core.partition import DIGEST, split_by
 from hardneg.transforms.core.schemas import JOINED, QRELS, QUERIES

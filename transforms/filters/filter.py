@@ -67,6 +67,7 @@ class Filter(ABC):
         beside: as in ``Meaning``.
         options: the fields that are settings. They are part of a judge file's conditions, and stand beside the
             reason in ``report --why``.
+        written_as: the options of a run that give them, where those are called otherwise.
         of_labels: whether it treats a candidate by the labelled positives of its query, beyond being unlike them. No
             rate can be estimated from labelled ones then.
         instead_of_target: whether it is one of the thresholds that a target, or another threshold, replaces.
@@ -77,6 +78,7 @@ class Filter(ABC):
     sentence: ClassVar[str]
     beside: ClassVar[Mapping[Verdict, str]] = {}
     options: ClassVar[tuple[str, ...]] = ()
+    written_as: ClassVar[tuple[str, ...]] = ()
     of_labels: ClassVar[bool] = False
     instead_of_target: ClassVar[bool] = False
 
@@ -110,4 +112,4 @@ class Filter(ABC):
 
     @classmethod
     def meaning(cls) -> Meaning:
-        return Meaning(cls.reason, cls.stage, cls.sentence, cls.options, cls.beside)
+        return Meaning(cls.reason, cls.stage, cls.sentence, cls.written_as or cls.options, cls.beside)

@@ -29,10 +29,11 @@ class SameGroup(Filter):
     stage: ClassVar = "guard"
     sentence: ClassVar[str] = "from the document of a positive"
     beside: ClassVar[Mapping[Verdict, str]] = {
-        Verdict.SUSPECTED_POSITIVE: f"from the document of a positive, with {parameter('same_group')} suspect",
-        Verdict.DROPPED: f"from the document of a positive, with {parameter('same_group')} forbid",
+        Verdict.SUSPECTED_POSITIVE: f"from the document of a positive, with {parameter('group')} COLUMN:suspect",
+        Verdict.DROPPED: f"from the document of a positive, with {parameter('group')} COLUMN:forbid",
     }
     options: ClassVar[tuple[str, ...]] = ("group_column", "same_group")
+    written_as: ClassVar[tuple[str, ...]] = ("group",)
 
     group_column: str
     same_group: OfSameGroup = "allow"

@@ -71,7 +71,7 @@ class NearDuplicate(Filter):
     @classmethod
     def of_options(cls, given: Mapping[str, Any]) -> Self | None:
         threshold = given.get("near_duplicates")
-        if threshold is None or given.get("allow_near_duplicates"):
+        if threshold is None:
             return None
         return cls(threshold, given.get("tokenizer") or TokenizerSpec())
 

@@ -25,8 +25,9 @@ class OutsideRanks(Filter):
 
     reason: ClassVar[str] = "outside_ranks"
     stage: ClassVar = "guard"
-    sentence: ClassVar[str] = f"its fused rank is before {parameter('min_rank')} or after {parameter('max_rank')}"
+    sentence: ClassVar[str] = f"its fused rank is outside {parameter('ranks')}"
     options: ClassVar[tuple[str, ...]] = ("min_rank", "max_rank")
+    written_as: ClassVar[tuple[str, ...]] = ("ranks",)
 
     min_rank: int = 1
     max_rank: int | None = None

@@ -15,7 +15,11 @@ _HOLDS = "corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv"
 
 
 def find_beir_files(
-    folder: str, split: str | None, problems: list[HardnegError], given_as: str = "input", split_as: str = "split"
+    folder: str,
+    split: str | None,
+    problems: list[HardnegError],
+    given_as: str = "input",
+    split_as: str | None = "split",
 ) -> list[tuple[str, FoundFile]]:
     """Return (kind, file) of a folder's corpus, queries and qrels, each compressed or not.
 
@@ -24,7 +28,7 @@ def find_beir_files(
         split: which qrels; None: the only ones.
         problems: what is wrong is added here.
         given_as: the parameter that the folder was given as.
-        split_as: the parameter that the split was.
+        split_as: the parameter that the split was; None: part of that, as FOLDER:SPLIT.
     """
     said = f"{parameter(given_as)} {folder}"
 
@@ -67,7 +71,12 @@ def _compression_suffix(path: str) -> str:
 
 
 def _split(
-    said: str, folder: str, wanted: str | None, split_as: str, splits: Collection[str], problems: list[HardnegError]
+    said: str,
+    folder: str,
+    wanted: str | None,
+    split_as: str | None,
+    splits: Collection[str],
+    problems: list[HardnegError],
 ) -> str | None:
     there = sorted(splits)
     if wanted in there:
@@ -77,14 +86,17 @@ def _split(
     elif wanted:
         problems.append(
             OptionError(
-                f"{parameter(split_as)} {wanted}: {folder} has no qrels/{wanted}.tsv, choose of {listed(there)}.",
+                f"{f'{parameter(split_as)} {wanted}: {folder}' if split_as else f'{said}:{wanted}'} has no "
+                f"qrels/{wanted}.tsv, choose of {listed(there)}.",
                 parameter=split_as,
             )
         )
     elif len(there) > 1:
         problems.append(
             OptionError(
-                f"{said} has several splits: choose with {parameter(split_as)} of {listed(there)}.", parameter=split_as
+                f"{said} has several splits: choose {f'with {parameter(split_as)}' if split_as else 'by FOLDER:SPLIT'} "
+                f"of {listed(there)}.",
+                parameter=split_as,
             )
         )
     return there[0] if len(there) == 1 and not wanted else None

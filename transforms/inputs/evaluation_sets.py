@@ -81,24 +81,25 @@ def held_out_of(sets: Sequence[EvaluationSet]) -> Holdout:
     return Holdout(*(np.unique(np.concatenate([getattr(each, name) for each in sets])) for name in names))
 
 
-def read_evaluation_sets(paths: Sequence[str], split: str | None, min_relevance: float) -> list[EvaluationSet]:
+def read_evaluation_sets(paths: Sequence[str], min_relevance: float) -> list[EvaluationSet]:
     """Read evaluation sets.
 
     Args:
         paths: qrels, in any form that qrels have (their ids are this corpus's ids); BEIR folders (the queries and
-            passages of its qrels count); files of queries with their positives, in any form that training data has;
+            passages of its qrels count; FOLDER:SPLIT names one of several qrels); files of queries with their
+            positives, in any form that training data has;
             files with one text a row, and ``.txt`` files, whose texts may be queries or passages. What a file is, is
             told by all of its first rows.
-        split: which qrels of a folder.
         min_relevance: the grade from which a passage is gold.
 
     Raises:
         InputError: a path is not there, is none of those, holds nothing, or holds what can't be used.
     """
-    return [_checked(_read(path, split, min_relevance)) for path in paths]
+    return [_checked(_read(path, min_relevance)) for path in paths]
 
 
-def _read(path: str, split: str | None, min_relevance: float) -> EvaluationSet:
+def _read(given: str, min_relevance: float) -> EvaluationSet:
+    path, split = _folder_and_split(given)
     files = matching_files(path, "holdout")
     if not files and is_folder(path):
         return _of_folder(path, split, min_relevance)
@@ -114,6 +115,12 @@ def _read(path: str, split: str | None, min_relevance: float) -> EvaluationSet:
         path,
         [each for part in parts for each in part.rejections],
     )
+
+
+def _folder_and_split(given: str) -> tuple[str, str | None]:
+    """Return the folder of FOLDER:SPLIT and which of its qrels is meant; None: the only one."""
+    folder, _, split = given.rpartition(":")
+    return (folder, split) if split and "/" not in split and is_folder(folder) else (given, None)
 
 
 def _checked(found: EvaluationSet) -> EvaluationSet:
@@ -160,7 +167,7 @@ def _of_texts(file: InputFile) -> EvaluationSet:
 
 
 def _of_folder(path: str, split: str | None, min_relevance: float) -> EvaluationSet:
-    files = plan_beir(path, split, "holdout", "holdout_split")
+    files = plan_beir(path, split, "holdout", None)
     of_kind = {kind: [file for file in files if file.kind == kind] for kind in ("queries", "passages", "qrels")}
     judged = read_judgements(of_kind["qrels"], min_relevance)
     queries, passages = (read_text_keys(of_kind[kind], kind) for kind in ("queries", "passages"))

@@ -51,14 +51,14 @@ def plan_inputs(options: InputOptions, pass_through: Sequence[str] = ()) -> list
     ]
 
 
-def plan_beir(folder: str, split: str | None, given_as: str, split_as: str) -> list[InputFile]:
+def plan_beir(folder: str, split: str | None, given_as: str, split_as: str | None) -> list[InputFile]:
     """Return the files of a folder in the BEIR layout, each numbered among those of its kind.
 
     Args:
         folder: the folder.
         split: which qrels; None: the only ones.
         given_as: the parameter that the folder was given as.
-        split_as: the parameter that the split was.
+        split_as: the parameter that the split was; None: part of that, as FOLDER:SPLIT.
 
     Raises:
         InputError, OptionError: a sentence for every problem found.

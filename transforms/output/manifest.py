@@ -131,7 +131,7 @@ Mined by hardneg {manifest["hardneg"]}. The default configuration is made for tr
 
 - queries: {counts.get("queries", 0):,}, mined negatives: {counts.get("mined", 0):,}
 - {_denoised(manifest["denoising"])}
-- negatives per query: {options["negatives"]}, tried in the order: {options["order"]}
+- negatives per query: {options["negatives"]}, tried in the order: {options["order"].partition(":")[0]}
 
 Models:
 

@@ -1,1 +1,15 @@
-"""TODO."""
+"""Candidates for queries: what a retriever is, the four of the package, search of segments and their merge."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "dense": ["pair_similarities"],
+        "encode": ["store_array", "stored_array", "texts_digest"],
+        "merge": ["RRF_K", "rank_within"],
+        "registry": ["BUILT_IN", "RETRIEVERS", "register"],
+        "retriever": ["Found", "Pairs", "Retriever", "Site"],
+        "stages": ["MergeCandidates", "SearchSegments"],
+    },
+)

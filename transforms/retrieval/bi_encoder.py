@@ -28,7 +28,7 @@ class BiEncoderRetriever(EmbeddingRetriever):
     english: ClassVar[str] = "a bi-encoder, which encodes queries and passages; the first is the model to be trained"
     chinese: ClassVar[str] = "双塔模型，编码查询和段落；第一个就是要训练的模型"
 
-    name: str = key("of its columns in candidates/", "在 candidates/ 中的列名", "dense")
+    name: str = key("names its columns in `candidates/`", "在 `candidates/` 中的列名", "dense")
     model: str = key(
         "a Hugging Face id (with @revision), a folder, `bundled` or `bundled-multilingual`",
         "Hugging Face id（可带 @revision）、目录、`bundled` 或 `bundled-multilingual`",

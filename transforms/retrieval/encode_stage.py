@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -14,7 +12,7 @@ import pyarrow as pa
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.arrays import vectors_column
-from hardneg.transforms.core.counters import count
+from hardneg.transforms.core.counters import count, counting_milliseconds
 from hardneg.transforms.core.progress import record, timed
 from hardneg.transforms.corpus.ingestion import SegmentInfo
 from hardneg.transforms.corpus.segments import folder, open_segment
@@ -55,7 +53,7 @@ class EncodeSegments(beam.PTransform):
             | beam.Reshuffle()
             | beam.ParDo(_EncodeChunk(self.name, self.spec, self.site)).with_output_types(tuple[int, tuple[int, str]])
             | beam.GroupByKey()
-            | beam.MapTuple(_assemble, self.site.work, self.array).with_output_types(int)
+            | beam.Map(_assemble, self.site.work, self.array).with_output_types(int)
         )
 
 
@@ -85,14 +83,15 @@ class _EncodeChunk(beam.DoFn):
                 record(work, stage, done=len(texts))
                 count("passages_encoded_before", len(texts))
             else:
-                with _counted(self.name):
+                with counting_milliseconds(self.name):
                     values = model.encode(texts, "passage", lambda done: record(work, stage, done=done))
                 store_array(path, values)
                 count("passages_encoded", len(texts))
         yield segment, (start, path)
 
 
-def _assemble(segment: int, parts: Iterable[tuple[int, str]], work: str, array: str) -> int:
+def _assemble(element: tuple[int, Iterable[tuple[int, str]]], work: str, array: str) -> int:
+    segment, parts = element
     rows = len(open_segment(work, segment))
     with storage.publishing(folder(work, segment)) as scratch:
         assemble(parts, rows, scratch / f"{array}.npy")
@@ -135,15 +134,10 @@ class _EncodeQueries(beam.DoFn):
 
     def process(self, element: tuple[int, pa.Table]) -> Iterator[tuple[int, pa.Table]]:
         number, queries = element
-        with timed(self.site.work, f"encode queries ({self.name})", done=len(queries)), _counted(self.name):
+        with (
+            timed(self.site.work, f"encode queries ({self.name})", done=len(queries)),
+            counting_milliseconds(self.name),
+        ):
             values = bi_encoder(self.spec).encode(queries["text"].to_pylist(), "query")
         count("queries_encoded", len(queries))
         yield number, queries.append_column(self.column, vectors_column(values))
-
-
-@contextmanager
-def _counted(name: str) -> Iterator[None]:
-    """Count a model's time."""
-    start = time.perf_counter()
-    yield
-    count(f"model_milliseconds_{name}", round(1000 * (time.perf_counter() - start)))

@@ -9,9 +9,13 @@ from hardneg.transforms.retrieval.retriever import Retriever
 from hardneg.transforms.retrieval.run_file import RunRetriever
 from hardneg.transforms.retrieval.vectors import VectorsRetriever
 
-RETRIEVERS: dict[str, type[Retriever]] = {
-    each.kind: each for each in (Bm25Retriever, BiEncoderRetriever, VectorsRetriever, RunRetriever)
-}
+BUILT_IN: tuple[type[Retriever], ...] = (
+    Bm25Retriever,
+    BiEncoderRetriever,
+    VectorsRetriever,
+    RunRetriever,
+)
+RETRIEVERS = {each.kind: each for each in BUILT_IN}
 
 
 def register(retriever: type[Retriever]) -> type[Retriever]:

@@ -103,7 +103,7 @@ class Retriever(ABC):
     scores_in_passing: ClassVar[bool] = False  # its search knows the scores of wanted pairs, so it searches last
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    name: str = key("of its columns in candidates/", "在 candidates/ 中的列名")
+    name: str = key("names its columns in `candidates/`", "在 `candidates/` 中的列名")
 
     @property
     @abstractmethod

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from rank_bm25 import BM25Okapi
 
-from hardneg.errors import HardnegError
+from hardneg.errors import RunError
 
 Array = npt.NDArray[Any]
 
@@ -71,7 +71,7 @@ class Stored:
         """Return what was written, its arrays mapped from the files, read-only.
 
         Raises:
-            HardnegError: a file is missing or does not hold an array.
+            RunError: a file is missing or does not hold an array.
         """
         values: dict[str, Any] = {}
         for field in fields(cls):
@@ -79,7 +79,7 @@ class Stored:
             try:
                 value = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
-                raise HardnegError(
+                raise RunError(
                     f"BM25 index file {path}: it cannot be read ({error}); delete its folder and run again."
                 ) from error
             values[field.name] = value if value.ndim else value.item()

@@ -30,7 +30,7 @@ class Bm25Retriever(Retriever):
     chinese: ClassVar[str] = "BM25；不写表格时默认就有，只列出其他检索器就可以不用它"
     scores_in_passing: ClassVar[bool] = True
 
-    name: str = key("of its columns in candidates/", "在 candidates/ 中的列名", "bm25")
+    name: str = key("names its columns in `candidates/`", "在 `candidates/` 中的列名", "bm25")
     tokenizer: Literal["unicode", "jieba"] = key(
         "`unicode`: words, and character bigrams for scripts without spaces; `jieba`: Chinese words (extra `chinese`)",
         "`unicode`：按词，没有空格的文字按二元字组（bigram）；`jieba`：中文按词（需要 `chinese` 扩展）",
