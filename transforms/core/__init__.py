@@ -6,9 +6,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["storage"],
     submod_attrs={
-        "arrays": ["BoolArray", "FloatArray", "IntArray", "sigmoid", "vectors_column"],
+        "arrays": ["BoolArray", "FloatArray", "IntArray", "lowest_of", "sigmoid", "vectors_column"],
         "block": ["Block", "TextsOf"],
-        "counters": ["count"],
+        "counters": ["count", "counting_milliseconds"],
         "described": ["about", "key"],
         "hashing": [
             "digest_keys",
@@ -24,9 +24,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "partition": ["DIGEST", "cut", "split_by"],
         "progress": ["read_progress", "record", "StageProgress", "timed"],
         "schemas": ["BLOCK_TEXTS", "JOINED", "PASSAGES", "QRELS", "QUERIES", "READ_COUNTS", "REJECTED"],
-        "source": ["first_similarity", "Source"],
+        "source": ["LOGIT", "first_similarity", "Source"],
         "storage": ["is_local"],
         "text": ["cut_digest", "normalise", "passage_string", "text_digest", "text_id"],
-        "tokenization": ["make_tokenizer", "Tokenizer", "TokenizerSpec"],
+        "tokenization": ["make_tokenizer", "Tokenizer", "TokenizerSpec", "words_and_characters"],
     },
 )

@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "bm25": ["Bm25Retriever"],
         "dense": ["pair_similarities"],
         "encode": ["store_array", "stored_array", "texts_digest"],
         "merge": ["RRF_K", "rank_within"],
