@@ -334,7 +334,11 @@ def _report_run(
         _output.print(f"All of it as a page: {write_report(found)}", markup=False)
     except HardnegError as error:
         _log.print(
-            f"No page was written: {error.told(_option)}", style="yellow", markup=False, highlight=False, soft_wrap=True
+            f"No page was written: {error.told(option_of)}",
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
     return 0
 
