@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hardneg.pipelines.options.command_line import CONFIG, DRY_RUN, GROUPS, about_of, default_of, option_of
 from hardneg.pipelines.options.mine import MineConfig
-from hardneg.transforms.retrieval.registry import BUILT_IN
+from hardneg.transforms.retrieval.registry import BUILT_IN_RETRIEVERS
 from hardneg.transforms.retrieval.retriever import Retriever
 
 PAGES = {"options.md": 0, "options.zh-CN.md": 1}  # English, Chinese
@@ -38,7 +38,7 @@ _REQUIRED = ("required", "必填")
 _NONE = ("none", "无")
 
 
-def page(language: int, retrievers: Iterable[type[Retriever]] = BUILT_IN) -> str:
+def page(language: int, retrievers: Iterable[type[Retriever]] = BUILT_IN_RETRIEVERS) -> str:
     """Return the page in English (0) or Chinese (1), with the tables of some retrievers."""
     parts = [_TITLE[language], _LEAD[language]]
     for group, title in GROUPS.items():

@@ -13,7 +13,7 @@ from hardneg.transforms.core.described import key
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.segments import Segment
 from hardneg.transforms.retrieval.registry import register
-from hardneg.transforms.retrieval.retriever import Found, Pairs, Retriever
+from hardneg.transforms.retrieval.retriever import Found, PairRows, Retriever
 
 
 @register
@@ -37,12 +37,12 @@ class CharacterRetriever(Retriever):
     def encode_queries(self, texts: list[str]) -> pa.Array:
         return pa.array(self._rows(texts).tolist(), pa.list_(pa.float32()))
 
-    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: Pairs) -> Found:
+    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: PairRows) -> Found:
         theirs = segment.hold(self.name, lambda: np.load(self.files_in(segment) / "rows.npy"))
         mine = np.array(queries[self.column].to_pylist(), dtype=np.float32)
         scores = mine @ theirs.T  # counts: exact in any order
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # of equal scores the first, that is, by passage id
-        hits = Pairs.of((np.repeat(np.arange(len(mine)), best.shape[1]), best.reshape(-1)))
+        hits = PairRows.of((np.repeat(np.arange(len(mine)), best.shape[1]), best.reshape(-1)))
         return Found(hits, lambda pairs: scores[pairs.queries, pairs.rows])
 
     def _rows(self, texts: list[str]) -> np.ndarray:

@@ -22,36 +22,7 @@ HEAVY = ("apache_beam", "torch")
 # Whoever reads a folder knows by these names where Beam begins.
 STAGES = re.compile(r"\.(stages|\w+_stages?)$")
 # Besides: what hands coders to Beam, and models. Whoever can, takes a module off these lists.
-BEAM_TOO = {
-    "audit.auditing",
-    "audit.exports",
-    "audit.references",
-    "audit.run_checks",
-    "audit.triplet_files",
-    "audit.triplet_reading",
-    "audit.triplet_rows",
-    "core.coders",
-    "corpus.ingestion",
-    "corpus.preflight",
-    "corpus.query_blocks",
-    "corpus.texts",
-    "export.choice",
-    "export.files",
-    "export.format",
-    "export.formats.flagembedding",
-    "export.formats.labeled_list",
-    "export.formats.labeled_pair",
-    "export.formats.n_tuple",
-    "export.formats.pylate",
-    "export.formats.triplet",
-    "export.registry",
-    "export.view",
-    "mining.job",
-    "models.served.cross_encoder",
-    "reports.run_sample",
-    "retrieval.encode",
-    "retrieval.search",
-}
+BEAM_TOO = {"core.coders", "models.served.cross_encoder"}
 TORCH_TOO = {
     "training.judge_training",
     "models.backends.torch_backend",
@@ -61,19 +32,12 @@ TORCH_TOO = {
 }
 LONGEST, SHORTEST = 400, 30
 # Short on purpose: one function, one table, one format.
-SMALL = {"core.counters", "core.partition"}
+SMALL = {"core.partition"}
 # Rooms whose face is not drawn yet, and names that stand in two modules: these lists are to become empty.
-FACELESS = {
-    "pipelines.graphs",
-    "pipelines.options",
-    "transforms.core",
-    "transforms.corpus",
-    "transforms.retrieval",
-}
+FACELESS: set[str] = set()
 TWICE = {
     "Kind",
     "Part",
-    "SAMPLE",
     "SAMPLE_BYTES",
     "T",
     "count",

@@ -25,5 +25,11 @@ def about(
 
 
 def key(english: str, chinese: str, default: Any = MISSING) -> Any:
-    """Return a dataclass field that is a key of a table in the file of options, with what is said of it."""
+    """Return a dataclass field that is a key of a table in the file of options, with what is said of it.
+
+    Args:
+        english: what it is for, or when to use it.
+        chinese: the same.
+        default: what it is where the table does not give it; left out: it must be given.
+    """
     return field(default=default, metadata={"english": english, "chinese": chinese})

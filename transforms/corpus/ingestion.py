@@ -19,7 +19,7 @@ from hardneg.transforms.core.schemas import REJECTED
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.corpus.segments import open_segment
 
-SAMPLE = 1000  # passages on which the models' tokenizers are tried
+SAMPLE_PASSAGES = 1000  # passages on which the models' tokenizers are tried
 
 UNKNOWN_PASSAGE = "unknown passage id"
 UNKNOWN_QUERY = "unknown query id"
@@ -81,8 +81,8 @@ def complaint(name: str, table: pa.Table, rows: int, limit: float, listed: str) 
 
 
 def sample_passages(work: str, segment: int) -> list[tuple[int, str]]:
-    """Return a segment's passages of the smallest digests, at most SAMPLE, as (digest, text)."""
+    """Return a segment's passages of the smallest digests, at most SAMPLE_PASSAGES, as (digest, text)."""
     opened = open_segment(work, segment)
     digests = np.array([cut_digest(identifier) for identifier in opened.passages["passage_id"].to_pylist()])
-    rows = np.sort(np.argsort(digests, kind="stable")[:SAMPLE])
+    rows = np.sort(np.argsort(digests, kind="stable")[:SAMPLE_PASSAGES])
     return list(zip(digests[rows].tolist(), opened.texts(rows), strict=True))

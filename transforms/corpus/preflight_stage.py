@@ -12,7 +12,7 @@ import apache_beam as beam
 
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
 from hardneg.transforms.core.progress import timed
-from hardneg.transforms.corpus.ingestion import SAMPLE, sample_passages
+from hardneg.transforms.corpus.ingestion import SAMPLE_PASSAGES, sample_passages
 from hardneg.transforms.models.loaded import bi_encoder, cross_encoder, use_threads
 from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
 from hardneg.transforms.models.served.spec import RemoteSpec
@@ -56,20 +56,20 @@ class CheckModels(beam.PTransform):
 
 
 class SmallestSample(beam.CombineFn):
-    """The texts of the SAMPLE smallest (digest, text) pairs, in that order."""
+    """The texts of the SAMPLE_PASSAGES smallest (digest, text) pairs, in that order."""
 
     def create_accumulator(self) -> list[tuple[int, str]]:
         return []
 
     def add_input(self, accumulator: list[tuple[int, str]], pair: tuple[int, str]) -> list[tuple[int, str]]:
         accumulator.append(pair)
-        return accumulator if len(accumulator) < 4 * SAMPLE else heapq.nsmallest(SAMPLE, accumulator)
+        return accumulator if len(accumulator) < 4 * SAMPLE_PASSAGES else heapq.nsmallest(SAMPLE_PASSAGES, accumulator)
 
     def merge_accumulators(self, accumulators: Iterable[list[tuple[int, str]]]) -> list[tuple[int, str]]:
-        return heapq.nsmallest(SAMPLE, (pair for part in accumulators for pair in part))
+        return heapq.nsmallest(SAMPLE_PASSAGES, (pair for part in accumulators for pair in part))
 
     def extract_output(self, accumulator: list[tuple[int, str]]) -> list[str]:
-        return [text for _, text in heapq.nsmallest(SAMPLE, accumulator)]
+        return [text for _, text in heapq.nsmallest(SAMPLE_PASSAGES, accumulator)]
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "evaluation_sets": ["NOTHING_HELD_OUT", "EvaluationSet", "Holdout", "held_out_of", "read_evaluation_sets"],
         "files": ["explaining", "first_line", "lines"],
-        "formats.columnar": ["ColumnarFormat"],
+        "formats.columnar": ["BATCH_ROWS", "ColumnarFormat"],
         "formats.parquet": ["opened_parquet"],
         "formats.registry": ["ROW_FORMATS", "format_of", "has_row_format", "place", "place_of", "register_row_format"],
         "formats.row_format": ["Head", "RowFormat"],

@@ -9,8 +9,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "dense": ["pair_similarities"],
         "encode": ["store_array", "stored_array", "texts_digest"],
         "merge": ["RRF_K", "rank_within"],
-        "registry": ["BUILT_IN", "RETRIEVERS", "register"],
-        "retriever": ["Found", "Pairs", "Retriever", "Site"],
+        "registry": ["BUILT_IN_RETRIEVERS", "RETRIEVERS", "register"],
+        "retriever": ["Found", "PairRows", "Retriever", "Site"],
         "stages": ["MergeCandidates", "SearchSegments"],
     },
 )

@@ -11,7 +11,7 @@ from hardneg.errors import InputError
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.segments import Segment
 from hardneg.transforms.retrieval.dense import pair_similarities, search_dense
-from hardneg.transforms.retrieval.retriever import Found, Pairs, Retriever
+from hardneg.transforms.retrieval.retriever import Found, PairRows, Retriever
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +31,14 @@ class EmbeddingRetriever(Retriever):
         """The segment's array of the passages' embeddings, float32, shape (passages, dimension)."""
         return f"embedding_{self.name}"
 
-    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: Pairs) -> Found:
+    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: PairRows) -> Found:
         mine, theirs = embeddings_of(queries, self.column), segment.array(self.array)
         if mine.shape[1] != theirs.shape[1]:
             raise InputError(
                 f"{self.name}: the queries' vectors have {mine.shape[1]} dimensions and the passages' "
                 f"{theirs.shape[1]}; take both from one model."
             )
-        hits = Pairs.of(search_dense(mine, theirs, k))
+        hits = PairRows.of(search_dense(mine, theirs, k))
         return Found(hits, lambda pairs: pair_similarities(mine, pairs.queries, theirs, pairs.rows))
 
 

@@ -9,13 +9,13 @@ from hardneg.transforms.retrieval.retriever import Retriever
 from hardneg.transforms.retrieval.run_file import RunRetriever
 from hardneg.transforms.retrieval.vectors import VectorsRetriever
 
-BUILT_IN: tuple[type[Retriever], ...] = (
+BUILT_IN_RETRIEVERS: tuple[type[Retriever], ...] = (
     Bm25Retriever,
     BiEncoderRetriever,
     VectorsRetriever,
     RunRetriever,
 )
-RETRIEVERS = {each.kind: each for each in BUILT_IN}
+RETRIEVERS = {each.kind: each for each in BUILT_IN_RETRIEVERS}
 
 
 def register(retriever: type[Retriever]) -> type[Retriever]:

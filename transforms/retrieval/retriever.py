@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hardneg.transforms.models.spec import ModelSpec
 
 
-class Pairs(NamedTuple):
+class PairRows(NamedTuple):
     """Queries of a block with passages of a segment, each pair once, sorted by query, then passage.
 
     Attributes:
@@ -38,7 +38,7 @@ class Pairs(NamedTuple):
     rows: IntArray
 
     @classmethod
-    def of(cls, *parts: tuple[np.ndarray, np.ndarray]) -> Pairs:
+    def of(cls, *parts: tuple[np.ndarray, np.ndarray]) -> PairRows:
         """Return the union of pairs that are given in any order."""
         queries = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
         rows = np.concatenate([np.empty(0, np.int64), *(part[1] for part in parts)])
@@ -63,8 +63,8 @@ class Found:
             from the signal, descending, then passage id.
     """
 
-    hits: Pairs
-    signal: Callable[[Pairs], np.ndarray] | None = None
+    hits: PairRows
+    signal: Callable[[PairRows], np.ndarray] | None = None
     ranks: np.ndarray | None = None
 
 
@@ -111,7 +111,7 @@ class Retriever(ABC):
         """The columns of its rank and its signal."""
 
     @abstractmethod
-    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: Pairs) -> Found:
+    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: PairRows) -> Found:
         """Search a segment for a block of queries.
 
         Args:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hardneg.transforms.core.described import key
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.segments import Segment
-from hardneg.transforms.retrieval.retriever import Found, Pairs, Retriever, Site
+from hardneg.transforms.retrieval.retriever import Found, PairRows, Retriever, Site
 from hardneg.transforms.retrieval.vectors import files_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RunRetriever(Retriever):
 
         return FromFiles(files_of(self, "file", self.file), ReadRun(self.column, site.buckets))
 
-    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: Pairs) -> Found:
+    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: PairRows) -> Found:
         lists = [(ids or [])[:k] for ids in queries[self.column].to_pylist()]
         counts = np.array([len(ids) for ids in lists], dtype=np.int64)
         rows = segment.find(pa.array([identifier for ids in lists for identifier in ids], pa.string()))
@@ -58,4 +58,4 @@ class RunRetriever(Retriever):
         ranks = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
         here = np.flatnonzero(rows >= 0)
         here = here[np.lexsort((rows[here], query_rows[here]))]  # a run names a passage once
-        return Found(Pairs(query_rows[here], rows[here]), ranks=ranks[here].astype(np.int32))
+        return Found(PairRows(query_rows[here], rows[here]), ranks=ranks[here].astype(np.int32))

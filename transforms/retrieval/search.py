@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from hardneg.transforms.corpus.segments import Segment
-from hardneg.transforms.retrieval.retriever import Found, Pairs, Retriever
+from hardneg.transforms.retrieval.retriever import Found, PairRows, Retriever
 
 ASKED = ("judged_ids", "shared_ids")  # a block's passages that are looked at whether they are found or not
 
@@ -34,11 +34,11 @@ def search_segment(queries: pa.Table, segment: Segment, retrievers: Sequence[Ret
         knows its ranks; sorted by query and row.
     """
     size = len(segment)
-    asked = Pairs.of(*(_look_up(segment, queries[name].to_pylist()) for name in ASKED))
+    asked = PairRows.of(*(_look_up(segment, queries[name].to_pylist()) for name in ASKED))
     wanted, found = asked, dict[str, Found]()
     for retriever in sorted(retrievers, key=lambda each: each.scores_in_passing):
         found[retriever.name] = retriever.search(queries, segment, k, wanted)
-        wanted = Pairs.of(wanted, found[retriever.name].hits)
+        wanted = PairRows.of(wanted, found[retriever.name].hits)
     keys = wanted.keys(size)
     passages = segment.passages.drop_columns(["text"]).take(pa.array(wanted.rows)).combine_chunks()
     columns: dict[str, pa.Array] = {

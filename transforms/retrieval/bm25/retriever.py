@@ -15,7 +15,7 @@ from hardneg.transforms.core.tokenization import Tokenizer, TokenizerSpec, make_
 from hardneg.transforms.corpus.segments import Segment
 from hardneg.transforms.retrieval.bm25.index import encode_queries
 from hardneg.transforms.retrieval.bm25.stored import open_engine
-from hardneg.transforms.retrieval.retriever import Found, Pairs, Retriever, Site
+from hardneg.transforms.retrieval.retriever import Found, PairRows, Retriever, Site
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -64,7 +64,7 @@ class Bm25Retriever(Retriever):
 
         return IndexSegments(site.work, self.name, self.tokens)
 
-    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: Pairs) -> Found:
+    def search(self, queries: pa.Table, segment: Segment, k: int, wanted: PairRows) -> Found:
         size = len(segment)
         engine = segment.hold(f"{self.name} {self.engine}", lambda: open_engine(self.engine, self.name, segment))
         tokenizer = _tokenizer(self.tokens)
@@ -75,13 +75,13 @@ class Bm25Retriever(Retriever):
         known, place = np.unique(np.concatenate([wanted.keys(size), hits]), return_index=True)
         scores = np.concatenate([found.extra_scores, found.scores])[place]
 
-        def signal(pairs: Pairs) -> np.ndarray:
+        def signal(pairs: PairRows) -> np.ndarray:
             keys = pairs.keys(size)
             if np.isin(keys, known).all():
                 return scores[np.searchsorted(known, keys)]
             return engine.search(terms, 0, np.searchsorted(pairs.queries, bounds), pairs.rows).extra_scores
 
-        return Found(Pairs.of((hits // size, hits % size)), signal)
+        return Found(PairRows.of((hits // size, hits % size)), signal)
 
 
 @lru_cache(maxsize=4)
