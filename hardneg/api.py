@@ -12,6 +12,7 @@ run has the same bytes, promises and manifest, whichever way it was started.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from hardneg.errors import InputError, OptionError, RunError
+from hardneg.errors import HardnegError, InputError, OptionError, RunError, parameter
 from hardneg.pipelines.commands import audit as auditing
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.commands.audit import AuditReport
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["AuditReport", "Run", "audit", "load_candidates", "mine"]
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
-# A datasets.Dataset, a pyarrow.Table, a pandas.DataFrame, columns, or rows.
+# A datasets.Dataset or IterableDataset, a pyarrow.Table, a pandas.DataFrame, columns, or rows.
 TableLike: TypeAlias = "Dataset | pa.Table | Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Any"
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -119,7 +120,7 @@ def mine(
     if output is None:
         scratch = tempfile.TemporaryDirectory(prefix="hardneg-run-")
         output = Path(scratch.name) / "run"
-    with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live:
+    with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live, _told_by_name(live):
         given = {"corpus": corpus, "queries": queries, "qrels": qrels, "pairs": pairs}
         files = {name: _files(value, name, live) for name, value in given.items()}
         models = {
@@ -183,11 +184,24 @@ def audit(data: Run | PathLike | Sequence[PathLike] | TableLike, **options: Any)
         HardnegError: something given is not there or can't be read, or the set has no row.
     """
     config = checked(AuditOptions, options)
-    with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live:
+    with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live, _told_by_name(live):
         paths = [data.folder] if isinstance(data, Run) else _files(data, "data", live)
         if not paths:
             raise OptionError("There is nothing to audit: give a run, a folder, files or a table.")
         return auditing.audit(paths, config)
+
+
+@contextmanager
+def _told_by_name(folder: str) -> Iterator[None]:
+    """Call a live table by its parameter in errors, not by the file that it was written to."""
+    file = re.compile(re.escape(folder + os.sep) + r"(\w+)\.parquet")
+    try:
+        yield
+    except HardnegError as error:
+        said = error.told(parameter)
+        if file.search(said) is None:
+            raise
+        raise type(error)(file.sub(lambda found: parameter(found[1]), said), error.fields) from None
 
 
 def _files(value: Any, name: str, folder: str) -> list[str]:
@@ -209,15 +223,17 @@ def _table(value: Any, name: str) -> pa.Table:
             return value
         if isinstance(value, Mapping):
             return pa.table({str(column): pa.array(rows) for column, rows in value.items()})
-        if hasattr(value, "with_format"):  # datasets.Dataset, with its selections
+        if hasattr(value, "with_format") and hasattr(value, "num_rows"):  # datasets.Dataset, with its selections
             return value.with_format("arrow")[:]
         if hasattr(value, "to_records"):  # pandas.DataFrame
             return pa.Table.from_pandas(value, preserve_index=False)
-        return pa.Table.from_pylist([dict(row) for row in value])
+        rows = [dict(row) for row in value]  # also of a datasets.IterableDataset
+        names = dict.fromkeys(str(name) for row in rows for name in row)  # a row may lack what another has
+        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputError(
             f"{name} is no table ({error}): give paths, a datasets.Dataset, a pyarrow.Table, a pandas.DataFrame, a "
-            "mapping of columns or a list of rows."
+            "mapping of columns or rows."
         ) from None
 
 

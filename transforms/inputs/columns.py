@@ -115,7 +115,7 @@ def _is_header(head: Head, parts: tuple[Part, ...], named: Mapping[str, str]) ->
     asked = [named[part.named_by] for part in parts if part.named_by in named]
     if asked:
         return set(asked) <= set(head.columns)
-    if known.issuperset(lower):
+    if known.issuperset(lower) or (len(lower) != 2 and not known.isdisjoint(lower)):
         return True
     if any(part.part == "positive" for part in parts):
         anchors, positives = ({*part.known} for part in parts[:2])
