@@ -182,6 +182,8 @@ def _report(output: str, manifest: dict[str, Any]) -> None:
     )
     if line := denoising_line(manifest["denoising"]):
         _output.print(line)
+    for note in manifest.get("notes", ()):
+        _output.print(note, markup=False)
     _output.print(f"To look at it: {output.rstrip('/')}/report.html", markup=False)
     if not rows:
         _log.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")

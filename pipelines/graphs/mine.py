@@ -15,12 +15,14 @@ from hardneg.pipelines.graphs.calibrate_and_mine import Calibrated, add_calibrat
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.work_folder import SUMMARY
 from hardneg.transforms.core import storage
+from hardneg.transforms.corpus.found_stage import FindHeldOut, FindRun
 from hardneg.transforms.corpus.ingestion import SegmentInfo
 from hardneg.transforms.corpus.ingestion_stage import BuildSegments, CheckRejected, ReadInputs, ResolveQrels
 from hardneg.transforms.corpus.preflight import check_corpus, check_queries, count_segments
 from hardneg.transforms.corpus.preflight_stage import CheckModels
 from hardneg.transforms.corpus.query_blocks_stage import CutBlocks, DropHeldOut, JoinQueries
 from hardneg.transforms.corpus.texts import read_referred
+from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
 from hardneg.transforms.output.shards import Shard
 from hardneg.transforms.output.write_stage import WriteShards
 from hardneg.transforms.retrieval.stages import MergeCandidates, SearchSegments
@@ -35,6 +37,7 @@ class Read:
     wanted: beam.PCollection
     models: beam.PCollection
     counts: list[beam.PCollection]
+    notes: list[beam.PCollection]
     checks: AsList
 
 
@@ -42,7 +45,7 @@ def build(pipeline: beam.Pipeline, plan: Plan) -> None:
     """Add the whole run to a pipeline; the driver publishes what it leaves in ``plan.result``."""
     read, merged, queries = retrieve(pipeline, plan)
     calibrated = add_calibration(pipeline, plan, merged, queries, read.models)
-    write(pipeline, plan, calibrated, read.models, read.counts)
+    write(pipeline, plan, calibrated, read.models, read.counts, read.notes)
 
 
 def retrieve(pipeline: beam.Pipeline, plan: Plan) -> tuple[Read, beam.PCollection, beam.PCollection]:
@@ -61,6 +64,7 @@ def write(
     calibrated: Calibrated,
     models: beam.PCollection,
     counts: Sequence[beam.PCollection],
+    notes: Sequence[beam.PCollection] = (),
 ) -> None:
     """Add mining and everything that is written."""
     mined = add_mining(plan, calibrated)
@@ -79,7 +83,7 @@ def write(
     }
     shards = [table | f"Write {kind}" >> WriteShards(plan.result, kind, shards_of) for kind, table in tables.items()]
     summed = [*counts, *calibrated.counts, mined.counts]
-    _summarise(pipeline, plan, summed, shards, models, calibrated.judge)
+    _summarise(pipeline, plan, summed, shards, models, calibrated.judge, notes)
 
 
 def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
@@ -104,6 +108,8 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     rejected = {"rejected": all_rejected, "counts": rows.counts} | "Check rejected" >> CheckRejected(
         plan.result, plan.files, config.max_rejected
     )
+    read_segments = segments | "Segments read" >> beam.Map(_after, AsList(rejected)).with_output_types(SegmentInfo)
+    notes = _found(plan, known, rows.queries, read_segments)
     models = segments | "Check models" >> CheckModels(work, plan.models, config.allow_unknown_tokens, plan.threads)
     segment_counts = segments | "Count segments" >> beam.FlatMap(
         count_segments, work, [each.name for each in config.retrievers if each.encodes_passages]
@@ -111,11 +117,16 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     checks = (
         rejected | "Rejected checked" >> beam.MapTuple(lambda file, _: f"file {file}"),
         models | "Models checked" >> beam.Keys(),
+        # What was rejected is told first: it may be the reason why there is nothing.
         segments
         | "Passages" >> beam.Map(lambda info: info.passages)
         | "All passages" >> beam.CombineGlobally(sum)
+        | "Passages read" >> beam.Map(_after, AsList(rejected))
         | "Corpus checked" >> beam.Map(check_corpus),
-        wanted | "Queries checked" >> beam.Map(check_queries, work),
+        wanted
+        | "Queries read" >> beam.Map(_after, AsList(rejected))
+        | "Queries checked" >> beam.Map(check_queries, work),
+        *notes,
     ) | "Checks" >> beam.Flatten()
     counts = [
         query_counts,
@@ -124,7 +135,22 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
         rejected | "Count rejected" >> beam.MapTuple(lambda _, rows: ("rows_rejected", rows)),
         rows.counts | "Count rows" >> beam.MapTuple(lambda _, rows: ("rows_read", rows)),
     ]
-    return Read(segments, blocks, wanted, models, counts, AsList(checks))
+    return Read(segments, blocks, wanted, models, counts, notes, AsList(checks))
+
+
+def _found(
+    plan: Plan, known: dict[str, beam.PCollection], queries: beam.PCollection, segments: beam.PCollection
+) -> list[beam.PCollection]:
+    """Return what there is to say of how much of the evaluation sets and run files is in the input."""
+    inputs = {"queries": queries, "segments": segments}
+    notes = []
+    if plan.holdout is not NOTHING_HELD_OUT:
+        notes.append(inputs | "Find held out" >> FindHeldOut(plan.work, plan.holdout))
+    for retriever in plan.config.retrievers:
+        if retriever.kind == "run":
+            find = FindRun(plan.work, plan.segments, retriever.name, retriever.column)
+            notes.append({"run": known[retriever.column], **inputs} | f"Find run {retriever.name}" >> find)
+    return notes
 
 
 def build_indexes(pipeline: beam.Pipeline, plan: Plan, read: Read) -> tuple[beam.PCollection, beam.PCollection]:
@@ -165,8 +191,9 @@ def _summarise(
     shards: Sequence[beam.PCollection],
     models: beam.PCollection,
     judge: beam.PCollection,
+    notes: Sequence[beam.PCollection],
 ) -> None:
-    """Add the last step: counts, shards, model descriptions and the judge into one file of the work folder."""
+    """Add the last step: counts, shards, model descriptions, the judge and notes into one file of the work folder."""
     summed = counts | "All counts" >> beam.Flatten() | "Sum counts" >> beam.CombinePerKey(sum)
     (
         pipeline
@@ -178,18 +205,25 @@ def _summarise(
             AsList(shards | "All shards" >> beam.Flatten()),
             AsList(models),
             AsSingleton(judge),
+            *map(AsList, notes),
         )
     )
 
 
 def _write_summary(
-    work: str, counts: list[tuple[str, int]], shards: list[Shard], models: list[tuple[str, str]], judge: str
+    work: str,
+    counts: list[tuple[str, int]],
+    shards: list[Shard],
+    models: list[tuple[str, str]],
+    judge: str,
+    *notes: list[str],
 ) -> None:
     summary = {
         "counts": dict(sorted(counts)),
         "shards": [asdict(shard) for shard in sorted(shards, key=lambda shard: shard.name)],
         "models": {name: json.loads(description) for name, description in sorted(models)},
         "judge": json.loads(judge),
+        "notes": [note for each in notes for note in each],
     }
     data = json.dumps(summary, indent=1, ensure_ascii=False).encode()
     storage.write_file(storage.join(work, SUMMARY), lambda sink: sink.write(data))

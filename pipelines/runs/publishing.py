@@ -42,6 +42,9 @@ def publish(plan: Plan, wall_seconds: float) -> dict[str, Any]:
     config = plan.config
     summary = json.loads(storage.read_file(storage.join(plan.work, SUMMARY)))
     inputs = describe_inputs(plan.files)
+    quoted = [file.path for file in plan.files if file.delimiter == "\t"]
+    unquoted = [f"{path}: its cells are quoted as csv writers quote, and were unquoted." for path in quoted]
+    summary["notes"] = unquoted + summary.get("notes", [])
     if config.from_run:
         check_nothing_missing(config.from_run, summary["counts"])
         inputs = plan.stored["inputs"]

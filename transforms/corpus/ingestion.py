@@ -6,6 +6,7 @@ Texts of passages are written to segment files while they are read; they never e
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from hardneg.transforms.core.partition import split_by
 from hardneg.transforms.core.schemas import REJECTED
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.corpus.segments import open_segment
+from hardneg.transforms.inputs.rejections import counted, how_to_go_on, too_many
 
 SAMPLE_PASSAGES = 1000  # passages on which the models' tokenizers are tried
 
@@ -66,17 +68,23 @@ def write_rejected(result: str, number: int, name: str, table: pa.Table) -> str:
     return listed
 
 
-def complaint(name: str, table: pa.Table, rows: int, limit: float, listed: str) -> str:
-    """Return what is said of a file of which too many rows were rejected."""
-    reasons = table["reason"].value_counts().to_pylist()
-    counted = ", ".join(
-        f"{entry['counts']:,} {entry['values']}"
-        for entry in sorted(reasons, key=lambda entry: (-entry["counts"], entry["values"]))
-    )
+def complaint(name: str, table: pa.Table, rows: int, limit: float, listed: str) -> str | None:
+    """Return what is said of a file of which too many rows were rejected; None if they are not too many.
+
+    Args:
+        name: its path.
+        table: what was rejected, of the REJECTED schema, in the order of the lines.
+        rows: of the file, good and bad.
+        limit: the share that may be broken; of those that hold nothing, ``rejections.MAX_EMPTY`` may be.
+        listed: the folder in which they are listed.
+    """
+    reasons = Counter(table["reason"].to_pylist())
+    if not too_many(reasons, rows, limit):
+        return None
     return (
-        f"{name}: {len(table):,} of {rows:,} rows were rejected ({counted}; the first in line "
-        f"{table['line'][0].as_py()}), more than {parameter('max_rejected')} {limit:g} allows; mend the file, or raise "
-        f"the limit. Every rejected row is listed in {listed}."
+        f"{name}: {len(table):,} of {rows:,} rows were rejected ({counted(reasons)}; the first in line "
+        f"{table['line'][0].as_py()}), more than {parameter('max_rejected')} {limit:g} allows; "
+        f"{how_to_go_on(len(table), rows)}. Every rejected row is listed in {listed}."
     )
 
 

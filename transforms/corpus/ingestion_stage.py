@@ -217,6 +217,6 @@ def _check_rejected(
     if rejected:
         table = pa.concat_tables(tables).sort_by([("line", "ascending"), ("reason", "ascending")])
         listed = write_rejected(result, number, names[number], table)
-        if rejected > limit * rows:
-            raise InputError(complaint(names[number], table, rows, limit, listed), path=names[number])
+        if said := complaint(names[number], table, rows, limit, listed):
+            raise InputError(said, path=names[number])
     return number, rejected

@@ -78,6 +78,7 @@ def make_manifest(
         "triplets_too_close": sum(shard["close"] for shard in summary["shards"]),
         "seconds": {name: round(stage.seconds, 2) for name, stage in sorted(stages.items()) if stage.seconds},
         "wall_seconds": round(wall_seconds, 2),
+        **({"notes": summary["notes"]} if summary.get("notes") else {}),
         "shards": [{name: shard[name] for name in ("name", "rows", "sha256")} for shard in summary["shards"]],
     }
 

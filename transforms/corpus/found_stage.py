@@ -1,0 +1,137 @@
+"""Stages that find how much of what a user brings is in the input, and stop a run where nothing of it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
+from hardneg.transforms.core.partition import cut, split_by
+from hardneg.transforms.corpus.found import (
+    held_out_note,
+    held_out_passages,
+    held_out_queries,
+    joined,
+    known_queries,
+    run_note,
+)
+from hardneg.transforms.corpus.ingestion import SegmentInfo
+from hardneg.transforms.corpus.segments import open_segment
+from hardneg.transforms.inputs.evaluation_sets import Holdout
+
+
+@dataclass(eq=False)
+class FindHeldOut(beam.PTransform):
+    """Find evaluation sets in the input.
+
+    In: {"queries": (bucket, table), "segments": ``SegmentInfo``}. Out: one sentence.
+
+    Attributes:
+        work: the run's work folder.
+        holdout: the evaluation sets.
+    """
+
+    work: str
+    holdout: Holdout
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
+        queries = inputs["queries"] | "Of queries" >> beam.MapTuple(_of_queries, holdout=self.holdout)
+        passages = inputs["segments"] | "Of passages" >> beam.Map(_of_passages, self.work, self.holdout)
+        return (
+            (queries, passages)
+            | "Parts" >> beam.Flatten()
+            | beam.CombineGlobally(joined)
+            | "Say" >> beam.Map(held_out_note, self.holdout)
+        )
+
+
+def _of_queries(_: int, table: pa.Table, holdout: Holdout) -> dict[str, np.ndarray]:
+    return held_out_queries(table, holdout)
+
+
+def _of_passages(info: SegmentInfo, work: str, holdout: Holdout) -> dict[str, np.ndarray]:
+    return held_out_passages(open_segment(work, info.number).passages, holdout)
+
+
+@dataclass(eq=False)
+class FindRun(beam.PTransform):
+    """Find the queries and passages of a run of another system in the input.
+
+    In: {"run": (bucket, table of query_id and passage ids), "queries": (bucket, table), "segments": ``SegmentInfo``}.
+    Out: a sentence, if some are not there.
+
+    Attributes:
+        work: the run's work folder.
+        segments: slices of the passage ids.
+        name: the retriever's name.
+        column: that of the passage ids.
+    """
+
+    work: str
+    segments: int
+    name: str
+    column: str
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
+        queries = (
+            {"run": inputs["run"], "queries": inputs["queries"]}
+            | "By query" >> beam.CoGroupByKey()
+            | "Queries" >> beam.FlatMap(_count_queries).with_output_types(tuple[str, int])
+        )
+        ids = inputs["run"] | "Ids" >> beam.FlatMapTuple(_ids_by_segment, self.column, self.segments).with_output_types(
+            tuple[int, pa.Table]
+        )
+        built = inputs["segments"] | "Numbers" >> beam.Map(_numbered).with_output_types(tuple[int, int])
+        passages = (
+            {"ids": ids, "built": built}
+            | "By segment" >> beam.CoGroupByKey()
+            | "Passages" >> beam.FlatMap(_count_passages, self.work).with_output_types(tuple[str, int])
+        )
+        return (
+            (queries, passages)
+            | "Counts" >> beam.Flatten()
+            | beam.CombinePerKey(sum)
+            | beam.combiners.ToDict()
+            | "Say" >> beam.FlatMap(_say, self.name).with_output_types(str)
+        )
+
+
+def _count_queries(element: tuple[int, dict[str, Iterable[pa.Table]]]) -> Iterator[tuple[str, int]]:
+    _, groups = element
+    yield from known_queries(groups["run"], groups["queries"]).items()
+
+
+def _ids_by_segment(_: int, table: pa.Table, column: str, segments: int) -> Iterator[tuple[int, pa.Table]]:
+    ids = pa.table({"passage_id": table[column].combine_chunks().flatten().unique()})
+    yield from split_by(ids, cut(ids["passage_id"].to_pylist(), segments))
+
+
+def _numbered(info: SegmentInfo) -> tuple[int, int]:
+    return info.number, info.passages
+
+
+def _count_passages(element: tuple[int, dict[str, Iterable[Any]]], work: str) -> Iterator[tuple[str, int]]:
+    segment, groups = element
+    tables = list(groups["ids"])
+    if not tables:
+        return
+    ids = pa.concat_tables(tables)["passage_id"].combine_chunks().unique()
+    built = bool(list(groups["built"]))
+    yield "passages", len(ids)
+    yield "known_passages", int((open_segment(work, segment).find(ids) >= 0).sum()) if built else 0
+
+
+def _say(counts: dict[str, int], name: str) -> Iterator[str]:
+    if note := run_note(name, counts):
+        yield note
