@@ -80,11 +80,33 @@ def test_broken_lines_stop_the_run_above_the_limit(hardneg: Any, tmp_path: Path)
 def test_one_broken_line_in_a_small_file_is_too_many(hardneg: Any, tmp_path: Path) -> None:
     folder = write_beir(tmp_path / "in", CORPUS, QUERIES, QRELS)
     append(folder / "corpus.jsonl", b"not JSON\n")
-    refused(
-        hardneg(folder),
-        "1 of 31 rows were rejected (1 invalid JSON; the first in line 31)",
-        "max-rejected (in the file that --config names) 0.001",
-    )
+    said = ("1 of 31 rows were rejected (1 invalid JSON; the first in line 31)", "--max-rejected 0.001 allows")
+    refused(hardneg(folder), *said, "mend the file, or go on without them by --max-rejected 0.033.")
+
+
+def test_a_twentieth_of_the_rows_may_hold_nothing(hardneg: Any, tmp_path: Path) -> None:
+    folder = write_beir(tmp_path / "in", CORPUS, QUERIES, QRELS)
+    append(folder / "corpus.jsonl", b'{"_id": "x", "title": "", "text": " "}\n')
+    outcome = hardneg(folder, "--max-sigmoid", "1")
+    assert outcome.code == 0
+    assert json.loads((outcome.output / "rejected" / "file-00000.jsonl").read_text())["reason"] == "empty text"
+    append(folder / "corpus.jsonl", b'{"_id": "y", "text": null}\n')
+    said = hardneg(folder, "--max-sigmoid", "1", "--overwrite").said
+    assert "2 of 32 rows were rejected (2 empty text; the first in line 31)" in said
+    assert "--max-rejected 0.063." in said
+
+
+@pytest.mark.parametrize("kind", ["corpus", "queries", "qrels"])
+def test_where_every_row_is_rejected_the_reason_is_told(hardneg: Any, tmp_path: Path, kind: str) -> None:
+    folder = write_beir(tmp_path / "in", CORPUS, QUERIES, QRELS)
+    files = {"corpus": "corpus.jsonl", "queries": "queries.jsonl", "qrels": "qrels/train.tsv"}
+    head = "query-id\tcorpus-id\tscore\n" if kind == "qrels" else ""
+    broken = "q0\tp0\tyes\n" if kind == "qrels" else '{"_id": [], "text": "a"}\n'
+    (folder / files[kind]).write_text(head + broken * 2)
+    outcome = hardneg(folder)
+    refused(outcome, "2 rows were rejected")
+    assert "no passage" not in outcome.said
+    assert list((tmp_path / "out.work" / "result" / "rejected").glob("*.jsonl"))
 
 
 def test_judgements_of_unknown_ids_are_rejected(hardneg: Any, tmp_path: Path) -> None:

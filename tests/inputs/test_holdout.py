@@ -109,18 +109,16 @@ def test_mining_keeps_evaluation_sets_out(animals: Path, mine: Mine, tmp_path: P
     assert again.manifest["counts"]["queries_held_out"] == 1
 
 
-def test_how_much_of_an_evaluation_set_was_found_is_said(
-    animals: Path, mine: Callable[..., Run], tmp_path: Path
-) -> None:
+def test_how_much_of_an_evaluation_set_was_found_is_said(animals: Path, mine: Mine, tmp_path: Path) -> None:
     options: dict[str, Any] = {"k": 8, "negatives": 2, "max_sigmoid": 1.0, "output_shards": 2}
     lines = (animals / "qrels" / "train.tsv").read_text().splitlines()[1:3]
     known = [line.split("\t") for line in lines]
     qrels = tmp_path / "qrels.eval.txt"
     qrels.write_text("".join(f"{query} 0 {passage} 1\n" for query, passage, _ in known) + "other 0 nobody 1\n")
     run = mine("held", input=str(animals), holdout=[str(qrels)], **options)
+    gold = len({passage for _, passage, _ in known})
     assert run.manifest["notes"] == [
-        f"holdout: 2 of 3 queries, {len({row[1] for row in known})} of {len({row[1] for row in known}) + 1} passages are "
-        "in the input, and are kept out."
+        f"holdout: 2 of 3 queries, {gold} of {gold + 1} passages are in the input, and are kept out."
     ]
     assert run.manifest["counts"]["queries_held_out"] == 2
     for name, content in (("other.txt", "other 0 nobody 1\n"), ("texts.txt", "a text of another collection\n")):
@@ -129,7 +127,7 @@ def test_how_much_of_an_evaluation_set_was_found_is_said(
             mine(name, input=str(animals), holdout=[str(tmp_path / name)], **options)
 
 
-def test_how_much_of_a_run_is_unknown_is_said(animals: Path, mine: Callable[..., Run], tmp_path: Path) -> None:
+def test_how_much_of_a_run_is_unknown_is_said(animals: Path, mine: Mine, tmp_path: Path) -> None:
     options: dict[str, Any] = {"k": 8, "negatives": 2, "max_sigmoid": 1.0, "output_shards": 2}
     query, passage, _ = (animals / "qrels" / "train.tsv").read_text().splitlines()[1].split("\t")
     file = tmp_path / "other.run"
