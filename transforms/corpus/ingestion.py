@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from hardneg.errors import parameter
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.partition import split_by
 from hardneg.transforms.core.schemas import REJECTED
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.corpus.segments import open_segment
-from hardneg.transforms.inputs.rejections import counted, how_to_go_on, too_many
+from hardneg.transforms.inputs.rejections import MAX_EMPTY, counted, how_to_go_on, too_many
 
 SAMPLE_PASSAGES = 1000  # passages on which the models' tokenizers are tried
 
@@ -83,8 +82,9 @@ def complaint(name: str, table: pa.Table, rows: int, limit: float, listed: str) 
         return None
     return (
         f"{name}: {len(table):,} of {rows:,} rows were rejected ({counted(reasons)}; the first in line "
-        f"{table['line'][0].as_py()}), more than {parameter('max_rejected')} {limit:g} allows; "
-        f"{how_to_go_on(len(table), rows)}. Every rejected row is listed in {listed}."
+        f"{table['line'][0].as_py()}), more than the share of {limit:g} that may be broken, or of "
+        f"{max(limit, MAX_EMPTY):g} that may hold nothing: {how_to_go_on(len(table), rows)}. Every rejected row is "
+        f"listed in {listed}."
     )
 
 

@@ -41,7 +41,7 @@ def how_to_go_on(rejected: int, rows: int) -> str:
     """Return the half sentence that says how a run goes on with what was rejected."""
     digits = 10**3
     share = math.ceil(rejected / max(rows, 1) * digits) / digits
-    return f"mend the file, or go on without them by {parameter('max_rejected')} {min(share, 1):g}"
+    return f"mend the file, or go on without them and set {parameter('max_rejected')} to {min(share, 1):g}"
 
 
 @dataclass
