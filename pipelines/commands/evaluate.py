@@ -189,6 +189,8 @@ def _sums(run: FinishedRun, options: EvaluateOptions) -> QuerySums:
     relevance = None
     if options.judgements:
         judgements = read_judgements(plan_files("qrels", options.judgements, "judgements"), options.min_relevance)
+        for rejections in judgements.rejections:
+            rejections.check("judgements")
         if not np.isin(judgements.judged_queries, queries.keys).any():
             raise InputError(
                 f"{parameter('judgements')} {options.judgements[0]}: it names no query of {run.path}: check that its "
