@@ -205,7 +205,7 @@ def _summarise(
             AsList(shards | "All shards" >> beam.Flatten()),
             AsList(models),
             AsSingleton(judge),
-            *map(AsList, notes),
+            AsList(tuple(notes) | "All notes" >> beam.Flatten(pipeline=pipeline)),
         )
     )
 
@@ -216,14 +216,14 @@ def _write_summary(
     shards: list[Shard],
     models: list[tuple[str, str]],
     judge: str,
-    *notes: list[str],
+    notes: list[str],
 ) -> None:
     summary = {
         "counts": dict(sorted(counts)),
         "shards": [asdict(shard) for shard in sorted(shards, key=lambda shard: shard.name)],
         "models": {name: json.loads(description) for name, description in sorted(models)},
         "judge": json.loads(judge),
-        "notes": [note for each in notes for note in each],
+        "notes": sorted(notes),
     }
     data = json.dumps(summary, indent=1, ensure_ascii=False).encode()
     storage.write_file(storage.join(work, SUMMARY), lambda sink: sink.write(data))
