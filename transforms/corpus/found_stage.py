@@ -43,7 +43,7 @@ class FindHeldOut(beam.PTransform):
         super().__init__()
 
     def expand(self, inputs: dict[str, beam.PCollection]) -> beam.PCollection:
-        queries = inputs["queries"] | "Of queries" >> beam.MapTuple(_of_queries, holdout=self.holdout)
+        queries = inputs["queries"] | "Of queries" >> beam.Map(_of_queries, self.holdout)
         passages = inputs["segments"] | "Of passages" >> beam.Map(_of_passages, self.work, self.holdout)
         return (
             (queries, passages)
@@ -53,8 +53,8 @@ class FindHeldOut(beam.PTransform):
         )
 
 
-def _of_queries(_: int, table: pa.Table, holdout: Holdout) -> dict[str, np.ndarray]:
-    return held_out_queries(table, holdout)
+def _of_queries(element: tuple[int, pa.Table], holdout: Holdout) -> dict[str, np.ndarray]:
+    return held_out_queries(element[1], holdout)
 
 
 def _of_passages(info: SegmentInfo, work: str, holdout: Holdout) -> dict[str, np.ndarray]:
@@ -89,7 +89,7 @@ class FindRun(beam.PTransform):
             | "By query" >> beam.CoGroupByKey()
             | "Queries" >> beam.FlatMap(_count_queries).with_output_types(tuple[str, int])
         )
-        ids = inputs["run"] | "Ids" >> beam.FlatMapTuple(_ids_by_segment, self.column, self.segments).with_output_types(
+        ids = inputs["run"] | "Ids" >> beam.FlatMap(_ids_by_segment, self.column, self.segments).with_output_types(
             tuple[int, pa.Table]
         )
         built = inputs["segments"] | "Numbers" >> beam.Map(_numbered).with_output_types(tuple[int, int])
@@ -112,7 +112,8 @@ def _count_queries(element: tuple[int, dict[str, Iterable[pa.Table]]]) -> Iterat
     yield from known_queries(groups["run"], groups["queries"]).items()
 
 
-def _ids_by_segment(_: int, table: pa.Table, column: str, segments: int) -> Iterator[tuple[int, pa.Table]]:
+def _ids_by_segment(element: tuple[int, pa.Table], column: str, segments: int) -> Iterator[tuple[int, pa.Table]]:
+    _, table = element
     ids = pa.table({"passage_id": table[column].combine_chunks().flatten().unique()})
     yield from split_by(ids, cut(ids["passage_id"].to_pylist(), segments))
 
