@@ -108,14 +108,12 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     rejected = {"rejected": all_rejected, "counts": rows.counts} | "Check rejected" >> CheckRejected(
         plan.result, plan.files, config.max_rejected
     )
-    read_segments = segments | "Segments read" >> beam.Map(_after, AsList(rejected)).with_output_types(SegmentInfo)
-    notes = _found(plan, known, rows.queries, read_segments)
+    notes = _found(plan, known, rows.queries, segments, AsList(rejected))
     models = segments | "Check models" >> CheckModels(work, plan.models, config.allow_unknown_tokens, plan.threads)
     segment_counts = segments | "Count segments" >> beam.FlatMap(
         count_segments, work, [each.name for each in config.retrievers if each.encodes_passages]
     )
     checks = (
-        rejected | "Rejected checked" >> beam.MapTuple(lambda file, _: f"file {file}"),
         models | "Models checked" >> beam.Keys(),
         # What was rejected is told first: it may be the reason why there is nothing.
         segments
@@ -139,16 +137,20 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
 
 
 def _found(
-    plan: Plan, known: dict[str, beam.PCollection], queries: beam.PCollection, segments: beam.PCollection
+    plan: Plan,
+    known: dict[str, beam.PCollection],
+    queries: beam.PCollection,
+    segments: beam.PCollection,
+    rejected: AsList,
 ) -> list[beam.PCollection]:
     """Return what there is to say of how much of the evaluation sets and run files is in the input."""
     inputs = {"queries": queries, "segments": segments}
     notes = []
     if plan.holdout is not NOTHING_HELD_OUT:
-        notes.append(inputs | "Find held out" >> FindHeldOut(plan.work, plan.holdout))
+        notes.append(inputs | "Find held out" >> FindHeldOut(plan.work, plan.holdout, rejected))
     for retriever in plan.config.retrievers:
         if retriever.kind == "run":
-            find = FindRun(plan.work, plan.segments, retriever.name, retriever.column)
+            find = FindRun(plan.work, plan.segments, retriever.name, retriever.column, rejected)
             notes.append({"run": known[retriever.column], **inputs} | f"Find run {retriever.name}" >> find)
     return notes
 

@@ -132,13 +132,13 @@ def test_how_much_of_a_run_is_unknown_is_said(animals: Path, mine: Mine, tmp_pat
     query, passage, _ = (animals / "qrels" / "train.tsv").read_text().splitlines()[1].split("\t")
     file = tmp_path / "other.run"
     file.write_text(f"{query} Q0 {passage} 1 2.0 t\n{query} Q0 nobody 2 1.0 t\nother Q0 {passage} 1 1.0 t\n")
-    run = mine("run", input=str(animals), run=[f"other={file}"], **options)
+    run = mine("run", input=str(animals), retriever=[{"kind": "run", "name": "other", "file": str(file)}], **options)
     assert run.manifest["notes"] == [
         "run other: 1 of its 2 queries and 1 of its 2 passages are not in the input, and are left out."
     ]
     file.write_text(f"{query} Q0 nobody 1 2.0 t\n")
     with pytest.raises(HardnegError, match="run other: none of its 1 passages is in the input"):
-        mine("unknown", input=str(animals), run=[f"other={file}"], **options)
+        mine("unknown", input=str(animals), retriever=[{"kind": "run", "name": "other", "file": str(file)}], **options)
 
 
 def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Mine, tmp_path: Path) -> None:
@@ -146,5 +146,5 @@ def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Mine, t
     before = mine("before", input=str(animals), **options)
     texts = tmp_path / "eval.txt"
     texts.write_text("some text\n")
-    with pytest.raises(HardnegError, match=r"--holdout cannot change with --from .* took only --max-queries 5"):
+    with pytest.raises(HardnegError, match=r"holdout cannot change with from_run .* took only max_queries 5"):
         mine("again", from_run=str(before.folder), input=str(animals), holdout=[str(texts)], **options)

@@ -34,10 +34,12 @@ class FindHeldOut(beam.PTransform):
     Attributes:
         work: the run's work folder.
         holdout: the evaluation sets.
+        after: what is told first, if it is wrong.
     """
 
     work: str
     holdout: Holdout
+    after: beam.pvalue.AsList
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class FindHeldOut(beam.PTransform):
             (queries, passages)
             | "Parts" >> beam.Flatten()
             | beam.CombineGlobally(joined)
-            | "Say" >> beam.Map(held_out_note, self.holdout)
+            | "Say" >> beam.Map(_say_held_out, self.holdout, self.after).with_output_types(str)
         )
 
 
@@ -73,12 +75,14 @@ class FindRun(beam.PTransform):
         segments: slices of the passage ids.
         name: the retriever's name.
         column: that of the passage ids.
+        after: what is told first, if it is wrong.
     """
 
     work: str
     segments: int
     name: str
     column: str
+    after: beam.pvalue.AsList
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -103,7 +107,7 @@ class FindRun(beam.PTransform):
             | "Counts" >> beam.Flatten()
             | beam.CombinePerKey(sum)
             | beam.combiners.ToDict()
-            | "Say" >> beam.FlatMap(_say, self.name).with_output_types(str)
+            | "Say" >> beam.FlatMap(_say_run, self.name, self.after).with_output_types(str)
         )
 
 
@@ -133,6 +137,10 @@ def _count_passages(element: tuple[int, dict[str, Iterable[Any]]], work: str) ->
     yield "known_passages", int((open_segment(work, segment).find(ids) >= 0).sum()) if built else 0
 
 
-def _say(counts: dict[str, int], name: str) -> Iterator[str]:
+def _say_held_out(found: dict[str, np.ndarray], holdout: Holdout, _: Iterable[Any]) -> str:
+    return held_out_note(found, holdout)
+
+
+def _say_run(counts: dict[str, int], name: str, _: Iterable[Any]) -> Iterator[str]:
     if note := run_note(name, counts):
         yield note
