@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from conftest import write_beir
-from mined_runs import Mine, Run
+from mined_runs import Mine, Run, TinyModels
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.partition import DIGEST
@@ -124,21 +124,27 @@ def test_how_much_of_an_evaluation_set_was_found_is_said(animals: Path, mine: Mi
     for name, content in (("other.txt", "other 0 nobody 1\n"), ("texts.txt", "a text of another collection\n")):
         (tmp_path / name).write_text(content)
         with pytest.raises(HardnegError, match="holdout: nothing of it is in the input"):
-            mine(name, input=str(animals), holdout=[str(tmp_path / name)], **options)
+            mine(f"{name} out", input=str(animals), holdout=[str(tmp_path / name)], **options)
 
 
-def test_how_much_of_a_run_is_unknown_is_said(animals: Path, mine: Mine, tmp_path: Path) -> None:
+def test_how_much_of_a_run_is_unknown_is_said(
+    animals: Path, mine: Mine, tiny_models: TinyModels, tmp_path: Path
+) -> None:
     options: dict[str, Any] = {"k": 8, "negatives": 2, "max_sigmoid": 1.0, "output_shards": 2}
     query, passage, _ = (animals / "qrels" / "train.tsv").read_text().splitlines()[1].split("\t")
     file = tmp_path / "other.run"
+    retrievers = [
+        {"kind": "bi-encoder", "model": str(tiny_models.bi_encoder)},
+        {"kind": "run", "name": "other", "file": str(file)},
+    ]
     file.write_text(f"{query} Q0 {passage} 1 2.0 t\n{query} Q0 nobody 2 1.0 t\nother Q0 {passage} 1 1.0 t\n")
-    run = mine("run", input=str(animals), retriever=[{"kind": "run", "name": "other", "file": str(file)}], **options)
+    run = mine("run", input=str(animals), retriever=retrievers, **options)
     assert run.manifest["notes"] == [
         "run other: 1 of its 2 queries and 1 of its 2 passages are not in the input, and are left out."
     ]
     file.write_text(f"{query} Q0 nobody 1 2.0 t\n")
     with pytest.raises(HardnegError, match="run other: none of its 1 passages is in the input"):
-        mine("unknown", input=str(animals), retriever=[{"kind": "run", "name": "other", "file": str(file)}], **options)
+        mine("unknown", input=str(animals), retriever=retrievers, **options)
 
 
 def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Mine, tmp_path: Path) -> None:
