@@ -113,16 +113,18 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     segment_counts = segments | "Count segments" >> beam.FlatMap(
         count_segments, work, [each.name for each in config.retrievers if each.encodes_passages]
     )
-    checks = (
-        models | "Models checked" >> beam.Keys(),
-        # What was rejected is told first: it may be the reason why there is nothing.
+    # One after the other: what was rejected may be the reason why there is no passage, and that, why there is no query.
+    corpus = (
         segments
         | "Passages" >> beam.Map(lambda info: info.passages)
         | "All passages" >> beam.CombineGlobally(sum)
         | "Passages read" >> beam.Map(_after, AsList(rejected))
-        | "Corpus checked" >> beam.Map(check_corpus),
+        | "Corpus checked" >> beam.Map(check_corpus)
+    )
+    checks = (
+        models | "Models checked" >> beam.Keys(),
         wanted
-        | "Queries read" >> beam.Map(_after, AsList(rejected))
+        | "Queries read" >> beam.Map(_after, AsList(corpus))
         | "Queries checked" >> beam.Map(check_queries, work),
         *notes,
     ) | "Checks" >> beam.Flatten()
