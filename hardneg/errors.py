@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 _PARAMETER = re.compile("\ue000(.*?)\ue001")  # private use: in no text of a message
 _NOTE = "hardneg-error: "
+_STEP = " [while running '"  # what Beam adds to the message of an exception that leaves a step of the graph
 
 
 def parameter(name: str) -> str:
@@ -35,9 +36,10 @@ class HardnegError(Exception):
     def __init__(self, message: str = "", known: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
         self.fields = {**(known or {}), **fields}
         super().__init__(message, self.fields)  # Beam makes a worker's exception again from its arguments
-        # Engines hand a worker's exception on as the text of its traceback, which holds the notes too.
-        told = {"code": self.code, "message": message, "fields": self.fields}
-        self.add_note(_NOTE + json.dumps(told, default=str))
+        if _STEP in message:
+            # Engines hand a worker's exception on as the text of its traceback, which holds the notes too.
+            told = {"code": self.code, "message": message.split(_STEP, 1)[0], "fields": self.fields}
+            self.add_note(_NOTE + json.dumps(told, default=str))
 
     def told(self, name: Callable[[str], str]) -> str:
         """Return the sentence, with its parameters' names as ``name`` writes them."""
@@ -83,6 +85,5 @@ def error_in(text: str) -> HardnegError | None:
     if not found:
         return None
     told = json.loads(found[-1])
-    message = told["message"].split(" [while running '", 1)[0]  # Beam's, which names a step of the graph
     kinds: dict[str, type[HardnegError]] = {kind.code: kind for kind in HardnegError.__subclasses__()}
-    return kinds.get(told["code"], HardnegError)(message, told["fields"])
+    return kinds.get(told["code"], HardnegError)(told["message"], told["fields"])

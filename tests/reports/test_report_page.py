@@ -272,7 +272,7 @@ def test_a_run_with_nothing_mined(tmp_path: Path) -> None:
 def test_every_verdict_and_reason_has_its_sentence() -> None:
     assert set(VERDICTS) == set(Verdict)
     assert verdict_table() in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert meaning("dropped", "outside_ranks") == "its fused rank is before --min-rank or after --max-rank"
+    assert meaning("dropped", "outside_ranks") == "its fused rank is outside --ranks"
     assert "so it is in no triplet" in meaning("positive", "held_out")
     assert meaning("suspected_positive", "same_group").endswith("--group COLUMN:suspect")
     assert "worth a look" in meaning("suspected_positive", "above_threshold")

@@ -224,7 +224,7 @@ def test_files_give_what_memory_gives(tmp_path: Path) -> None:
     queries = encode_queries(zipf_corpus(20, 1))
     assert equal(search(segment, queries, 10), search(mapped, queries, 10))
     assert np.array_equal(mapped.impacts, weigh(postings, statistics))
-    assert len(bm25_kernel.uncompiled_search(mapped.impacts.dtype).signatures) == 1  # type: ignore[attr-defined]
+    assert len(bm25_kernel.search_block(mapped.impacts.dtype).signatures) == 1  # type: ignore[attr-defined]
     RankBm25Engine(Postings.open(tmp_path), Statistics.open(tmp_path / "statistics"))
 
 

@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "found_stage": ["FindHeldOut", "FindRun"],
         "ingestion": ["sample_passages", "SegmentInfo"],
         "ingestion_stage": ["BuildSegments", "CheckRejected", "ReadInputs", "ResolveQrels"],
         "preflight": ["check_corpus", "check_queries", "count_segments"],
