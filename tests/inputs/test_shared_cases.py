@@ -66,7 +66,7 @@ ALL = ["x.parquet", "x.csv", "x.tsv", "x.json", "x.jsonl", "x.arrow"]
 
 
 def keys_of(path: Path) -> tuple[int, int, int, int]:
-    [found] = read_evaluation_sets([str(path)], None, 1.0)
+    [found] = read_evaluation_sets([str(path)], 1.0)
     return (len(found.query_ids), len(found.passage_ids), len(found.query_texts), len(found.passage_texts))
 
 
@@ -112,7 +112,7 @@ BROKEN_SETS = {
 @pytest.mark.parametrize(("name", "content", "said"), BROKEN_SETS.values(), ids=BROKEN_SETS)
 def test_nothing_of_an_evaluation_set_is_rejected_silently(tmp_path: Path, name: str, content: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        read_evaluation_sets([write(tmp_path / name, content)], None, 1.0)
+        read_evaluation_sets([write(tmp_path / name, content)], 1.0)
 
 
 # ---------------- 2: labels beside pairs

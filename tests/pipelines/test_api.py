@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pairs_run
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from conftest import ANIMALS, PLACES
 from datasets import Dataset
-from mined_runs import TinyModels
+from pairs_run import COLUMNS, OPTIONS
 from tiny_models import save_tiny
 
 import hardneg
@@ -23,32 +22,11 @@ from hardneg.transforms.models.cross_encoder import CrossEncoder
 from hardneg.transforms.models.loaded import cache_size
 from hardneg.transforms.models.spec import ModelSpec
 
-COLUMNS = {
-    "anchor": [f"What does the {animal} eat in {place}?" for animal in ANIMALS for place in PLACES],
-    "positive": [
-        f"In {place} the {animal} lives near water and eats mostly {food}."
-        for animal in ANIMALS
-        for place, food in PLACES.items()
-    ],
-}
-OPTIONS: dict[str, Any] = {"negatives": 2, "max_sigmoid": 0.99, "dtype": "float32", "output_shards": 2}
-
-
-@pytest.fixture(scope="module")
-def models(tiny_models: TinyModels) -> dict[str, str]:
-    return {"bi_encoder": str(tiny_models.bi_encoder), "cross_encoder": str(tiny_models.cross_encoder)}
+models, run = pairs_run.models, pairs_run.run
 
 
 def hashes(run: hardneg.Run) -> dict[str, str]:
     return {shard["name"]: shard["sha256"] for shard in run.manifest["shards"]}
-
-
-@pytest.fixture(scope="module")
-def run(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> hardneg.Run:
-    """Return the run of files and folders."""
-    folder = tmp_path_factory.mktemp("files")
-    pq.write_table(pa.table(COLUMNS), folder / "pairs.parquet")
-    return hardneg.mine(pairs=folder / "pairs.parquet", output=folder / "out", progress=False, **models, **OPTIONS)
 
 
 def test_live_models_and_a_dataset_give_the_run_of_their_files(models: dict[str, str], run: hardneg.Run) -> None:

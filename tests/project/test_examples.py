@@ -11,18 +11,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pairs_run
 import pytest
-import test_api
 from conftest import ANIMALS, PLACES
+from pairs_run import COLUMNS
 
 import hardneg
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.spec import ModelSpec
 
+models, run = pairs_run.models, pairs_run.run
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BUNDLED = str(find_model(ModelSpec("bi-encoder", "bundled")))
-
-models, run = test_api.models, test_api.run  # the same run as that module's
 
 
 def run_example(name: str, *arguments: str) -> str:
@@ -94,7 +95,7 @@ def test_notebook_mine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     import sentence_transformers
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
-    columns = {"query": test_api.COLUMNS["anchor"], "answer": test_api.COLUMNS["positive"]}
+    columns = {"query": COLUMNS["anchor"], "answer": COLUMNS["positive"]}
     judge = str(find_model(ModelSpec("cross-encoder", "bundled")))
     load = datasets.load_dataset
 
