@@ -1,6 +1,6 @@
 # make demo      set up, then mine hard negatives from a small data set that needs no download
-# make test      set up, then run the tests that take seconds: about four minutes on two cores
-# make test-all  set up, then run all tests, as .ci/run does: about twelve minutes
+# make test      set up, then run the tests but the slow ones: about eight minutes on two cores
+# make test-all  set up, then run all tests, as .ci/run does
 # make lint      set up, then check style, types and which room imports from which
 # make venv      only set up: a virtual environment in .venv
 # make clean     remove builds, caches and the demo; the virtual environment stays
