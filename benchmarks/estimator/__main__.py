@@ -44,7 +44,7 @@ def by_bound(estimate: Estimate) -> float:
 
 
 def by_point(estimate: Estimate) -> float:
-    """Return the threshold that the same walk would choose by the point estimate."""
+    """Return the threshold that the same rule would choose by the point estimate."""
     return by_bound(dataclasses.replace(estimate, up=estimate.f))
 
 

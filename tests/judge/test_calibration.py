@@ -225,6 +225,30 @@ def test_thresholds_with_too_many_empty_copies_are_unusable():
     assert choose(estimate, 0.05).status == "estimated"
 
 
+def test_a_bound_that_fails_at_a_stricter_threshold_does_not_end_the_choice():
+    rows = [[(5.0, False), (4.0, True), *[(-2.0, False)] * 8] for _ in range(300)]
+    for query in rows[:40]:  # 40 queries mine a little at -6, and four positives leak there
+        query.append((-6.0, False))
+    for query in rows[:4]:
+        query[1] = (-7.0, True)
+    estimate = extract(counted(rows, 5), 1.25)
+    choice = choose(estimate, 0.1)
+    holds = (estimate.mined > 0) & (estimate.up <= 0.1 * estimate.mined)
+    assert choice.index == np.flatnonzero(holds)[-1] == np.sum(EDGES <= 4) - 1
+    stricter = (estimate.edges > -6) & (estimate.edges <= -2)
+    assert (estimate.mined[stricter] > 0).all()
+    assert not holds[stricter].any()
+
+
+@given(samples(), st.sampled_from([0.02, 0.1, 0.5]), st.sampled_from([1.0, 1.25]))
+@settings(max_examples=60, deadline=None)
+def test_a_higher_target_never_chooses_a_stricter_threshold(sample, target, gamma):
+    queries, negatives, _ = sample
+    estimate = extract(counted(queries * 20, negatives), gamma)
+    found = [choose(estimate, each).index for each in (target / 2, target)]
+    assert found[0] is None or found[1] >= found[0]
+
+
 def test_no_queries_at_all():
     choice = choose(extract(counted([], 5)), 0.05)
     assert choice.status == "unsupported"

@@ -80,8 +80,6 @@ class BruteForce:
                 known[key] = self.meets(each, relevant, target, gamma)
             if known[key]:
                 chosen = k
-            elif chosen is not None:
-                break
         return chosen
 
     def meets(self, sums, relevant, target, gamma):

@@ -16,7 +16,7 @@ from scipy.stats import chi2
 
 from hardneg.errors import OptionError
 from hardneg.transforms.core.arrays import BoolArray, FloatArray
-from hardneg.transforms.judge.counts import EDGES, Counts, edges
+from hardneg.transforms.judge.counts import Counts, edges
 
 DEFAULT_GAMMA = 1.25
 MIN_POSITIVES = 20  # in the tail that tells how many relevant candidates there are
@@ -151,8 +151,10 @@ def extract(counts: Counts, gamma: float = DEFAULT_GAMMA) -> Estimate:
 def choose(estimate: Estimate, target: float) -> Choice:
     """Choose the most permissive threshold whose upper bound meets a false-negative rate.
 
-    Thresholds are walked from the strict end. Before the first that holds, too little is mined to say; from
-    there on, the walk ends at the first failure.
+    The laxest threshold whose own bound holds, whatever the bounds of stricter ones say. Where the judge ranks
+    as it should, a laxer threshold only replaces negatives by ones that stand earlier and score higher, so the
+    true rate rises with the threshold: what holds at a laxer one holds at each stricter one too, and a bound
+    that fails there fails by chance. A walk from the strict end would end at one known positive that leaks early.
 
     Args:
         estimate: of the calibration sample.
@@ -183,10 +185,7 @@ def choose(estimate: Estimate, target: float) -> Choice:
             f"at gamma {estimate.gamma:g}; {advice}"
         )
         return _unsupported(estimate, target, reason, needed)
-    first = int(holds.argmax())
-    failures = np.flatnonzero(~holds[first:])
-    index = first + int(failures[0]) - 1 if len(failures) else EDGES - 1
-    return _estimated(estimate, target, index)
+    return _estimated(estimate, target, int(np.flatnonzero(holds)[-1]))
 
 
 def _below(per_bin: np.ndarray) -> FloatArray:
