@@ -95,5 +95,5 @@ def draw(world: World, rng: np.random.Generator) -> Drawn:
     score = rng.normal(relevant * higher) + 0.3 * rng.normal(size=(world.queries, 1))
     wrong = relevant & (rng.random(shape) < world.wrong)
     score = np.where(wrong, rng.normal(world.band, 0.2, shape), score)
-    in_order = (np.take_along_axis(each, order, axis=1) for each in (relevant, score.astype(np.float32), known))
-    return Drawn(*in_order)
+    rows = np.arange(world.queries)[:, None]
+    return Drawn(relevant[rows, order], score.astype(np.float32)[rows, order], known[rows, order])
