@@ -73,6 +73,24 @@ class RunError(HardnegError):
     code = "run"
 
 
+class NotEndedError(RunError):
+    """A run is to be published whose pipeline has not ended, or of which something is missing."""
+
+    code = "not-ended"
+
+
+class LockedError(HardnegError):
+    """Another refresh holds the store."""
+
+    code = "locked"
+
+
+class GateError(HardnegError):
+    """A snapshot did not pass its gates: it is kept, and not published."""
+
+    code = "gate"
+
+
 class ServiceError(HardnegError):
     """A server that was asked does not answer, or answers wrongly."""
 

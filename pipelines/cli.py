@@ -57,7 +57,7 @@ def run(argv: list[str]) -> int:
         if here and here[0] in _MINING:
             refuse_unwritten(here)
         command, bound, _ = app.parse_args(here, exit_on_error=False, print_error=False)
-        if command in (_mine, _calibrate, _train_judge):
+        if command in (_mine, _calibrate, _refresh, _train_judge):
             return command(*bound.args, **bound.kwargs, beam_args=beam_args)
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
@@ -110,6 +110,7 @@ from hardneg.pipelines.options.command_line import (
     arguments_of,
     config_of_arguments,
     option_of,
+    options_of_arguments,
     refuse_unwritten,
     told_to_mine,
 )
@@ -123,14 +124,18 @@ from hardneg.pipelines.options.finished import (
     ReportOptions,
 )
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.options.refresh import ASIDE, RefreshOptions
 from hardneg.pipelines.options.train import TrainOptions
 
 if TYPE_CHECKING:
     MineArguments = BaseModel
+    RefreshArguments = BaseModel
 else:
     MineArguments = arguments_of(MineConfig)
+    RefreshArguments = arguments_of(MineConfig, ASIDE)
 NOTHING_GIVEN = MineArguments()
-_MINING = ("mine", "calibrate")
+NOTHING_TO_REFRESH = RefreshArguments()
+_MINING = ("mine", "calibrate", "refresh")
 
 
 @app.command(name="mine")
@@ -207,6 +212,35 @@ def _calibrate(
         judge = calibrate(config, beam_args)
     _output.print(tables.judge_table(judge))
     _output.print(denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
+    return 0
+
+
+@app.command(name="refresh")
+def _refresh(
+    *,
+    config_file: Annotated[Path | None, Parameter(name="--config", help=CONFIG[0])] = None,
+    asked: Annotated[RefreshOptions, Parameter(name="*")],
+    given: Annotated[RefreshArguments, Parameter(name="*")] = NOTHING_TO_REFRESH,
+    beam_args: Annotated[list[str], Parameter(parse=False)],
+) -> int:
+    """Mine again what changed, into a dated snapshot of a store; publish it if it passes its gates."""
+    from hardneg.pipelines.commands.refresh import refresh
+    from hardneg.pipelines.terminal.display import watching
+    from hardneg.transforms.core import storage
+
+    with watching(storage.join(asked.store, "work"), _log):
+        done = refresh(asked, options_of_arguments(given, config_file), beam_args)
+    _output.print(f"{done.date}: {', '.join(done.changed) or 'nothing changed'}")
+    return 0
+
+
+@app.command(name="publish")
+def _publish(work: Annotated[str, Parameter(name="WORK", help="The work folder of a run.")], /) -> int:
+    """Publish a run whose pipeline has ended: manifest, card, page, formats, gates, LATEST. May be called twice."""
+    from hardneg.pipelines.commands.publish import publish
+
+    done = publish(work)
+    _output.print(f"{done.folder}: {'published before' if done.again else 'published'}")
     return 0
 
 

@@ -50,7 +50,7 @@ def calibrate(config: MineConfig, beam_args: Sequence[str]) -> CalibratedJudge:
         run_graph(plan, options, _build)
         text = storage.read_file(storage.join(plan.work, JUDGE)).decode("utf-8")
     storage.write_file(config.output, lambda sink: sink.write(text.encode()))
-    release(plan)
+    release(plan.work)
     return CalibratedJudge.from_json(text)
 
 

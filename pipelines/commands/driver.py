@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from hardneg.errors import HardnegError, InputError, RunError, parameter
-from hardneg.pipelines.commands.export import export
+from hardneg.pipelines.commands.publish import Published, publish_run
 from hardneg.pipelines.graphs.mine import build
 from hardneg.pipelines.graphs.remine import build_from_run, stored_manifest
-from hardneg.pipelines.options.finished import REPORT_DEFAULTS, ExportOptions
 from hardneg.pipelines.options.mine import MineConfig
-from hardneg.pipelines.report.html import write_report
-from hardneg.pipelines.report.report import report
-from hardneg.pipelines.runs.plan import Plan
-from hardneg.pipelines.runs.publishing import clear, publish
+from hardneg.pipelines.runs.plan import Plan, read_judge
+from hardneg.pipelines.runs.publishing import Publication, clear, ended_before
 from hardneg.pipelines.runs.runner import is_local_run, pipeline_options, run_graph, worker_threads
+from hardneg.pipelines.runs.state import State, state_of
 from hardneg.pipelines.runs.work_folder import working
 from hardneg.transforms.core import storage
-from hardneg.transforms.export.registry import format_named
 from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluation_sets
-from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.planning import plan_inputs
-from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
-from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.served.spec import RemoteSpec
+from hardneg.transforms.output.manifest import describe_inputs
 
 
 def mine(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None = None) -> dict[str, Any]:
@@ -40,55 +33,50 @@ def mine(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None
         beam_args: Beam's own.
         texts_travel: whether texts are sent with the blocks; None: unless the workers are processes of this machine.
     """
-    manifest = mine_tables(config, beam_args, texts_travel)
-    # The run is there, whatever becomes of what is made from it.
-    failed = []
-    for finish in (export_formats, _report):
-        try:
-            finish(config)
-        except HardnegError as error:
-            failed.append(error.told(parameter))
-    if failed:
-        raise RunError(" ".join(failed))
-    return manifest
+    return _run(config, beam_args, texts_travel, page=True).manifest
 
 
-def mine_tables(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None = None) -> dict[str, Any]:
+def mine_tables(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
     """Run a mining configuration to a published output, without page and formats; return its manifest."""
-    start = time.perf_counter()
+    return _run(config, beam_args, None, page=False).manifest
+
+
+def mine_snapshot(
+    config: MineConfig, beam_args: Sequence[str], inputs: list[dict[str, Any]], state: State, snapshot: dict[str, Any]
+) -> Published:
+    """Run a configuration to a snapshot of a store, which this process holds.
+
+    Args:
+        config: the options; ``output`` is the snapshot's folder.
+        beam_args: Beam's own.
+        inputs: as ``describe_inputs`` gave them.
+        state: what decides the result.
+        snapshot: as in ``Publication``.
+    """
+    options = pipeline_options(beam_args)
+    plan = replace(make_plan(config, options), result=storage.join(config.work_folder, "result"))
+    return _run_plan(plan, options, Publication.of(plan, inputs, state, snapshot), page=True)
+
+
+def _run(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None, page: bool) -> Published:
     options = pipeline_options(beam_args)
     plan = make_plan(config, options)
     if texts_travel is not None:
         plan = replace(plan, texts_travel=texts_travel)
-    with working(plan):
-        clear(config.output)
-        run_graph(plan, options, build_from_run if config.from_run else build)
-        return publish(plan, time.perf_counter() - start)
+    inputs = plan.stored["inputs"] if config.from_run else describe_inputs(plan.files)
+    state = state_of(config, inputs, plan.scores)
+    return _run_plan(plan, options, Publication.of(plan, inputs, state, {}), page)
 
 
-def _report(config: MineConfig) -> None:
-    """Write the page of the published output, as ``hardneg report`` does."""
-    output = config.output
-    try:
-        write_report(report(output, REPORT_DEFAULTS))
-    except (HardnegError, OSError) as error:
-        why = error.told(parameter) if isinstance(error, HardnegError) else str(error)
-        raise RunError(
-            f"The run in {output} is finished, but its report.html was not written: {why.removesuffix('.')}; "
-            f"`hardneg report {output}` makes it again."
-        ) from None
-
-
-def export_formats(config: MineConfig) -> None:
-    """Write the formats that were asked for into the published output, each as ``hardneg export`` does."""
-    for form in dict.fromkeys(config.format):
-        short = {"short": "smaller"} if format_named(form).fixed else {}
-        folder = storage.join(config.output, form)
-        try:
-            export(config.output, ExportOptions.model_validate({"format": form, "output": folder, **short}))
-        except HardnegError as error:
-            why = error.told(parameter)
-            raise RunError(f"The run in {config.output} is finished, but was not exported as {form}: {why}") from None
+def _run_plan(plan: Plan, options: PipelineOptions, asked: Publication, page: bool) -> Published:
+    """Run the graph, unless the work folder holds this very run, ended; then publish it."""
+    ended = ended_before(plan.work, asked)
+    with working(plan, ended):
+        if not ended:
+            asked.write(plan.work)
+            clear(asked.result)
+            run_graph(plan, options, build_from_run if plan.config.from_run else build)
+        return publish_run(plan.work, page)
 
 
 def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
@@ -108,7 +96,7 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         threads=worker_threads(options),
         texts_travel=not is_local_run(options),
         holdout=held_out_of(read_evaluation_sets(config.holdout, config.min_relevance)),
-        denoising=_read_judge(config.judge_file, config) if config.judge_file else None,
+        denoising=read_judge(config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
     )
     for retriever in [] if config.from_run else config.retrievers:
@@ -117,20 +105,3 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         if not isinstance(spec, RemoteSpec):
             find_model(spec)
     return plan
-
-
-def _read_judge(path: str, config: MineConfig) -> CalibratedJudge:
-    with explaining(path):
-        data = storage.read_file(path)
-    try:
-        denoising = CalibratedJudge.from_json(data.decode("utf-8"), f"{parameter('judge_file')} {path}")
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{parameter('judge_file')} {path} is no judge.json: give the file of a calibration."
-        ) from None
-    if unknown := sorted(set(denoising.judge.signals) - set(signals_of(config.sources))):
-        raise InputError(
-            f"{parameter('judge_file')} {path} judges by {unknown[0]!r}, which no retriever of this run gives: name "
-            "the retrievers as in its calibration, or calibrate again."
-        )
-    return denoising

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -228,6 +229,7 @@ def _write_summary(
         "models": {name: json.loads(description) for name, description in sorted(models)},
         "judge": json.loads(judge),
         "notes": sorted(notes),
+        "ended": time.time(),
     }
     data = json.dumps(summary, indent=1, ensure_ascii=False).encode()
     storage.write_file(storage.join(work, SUMMARY), lambda sink: sink.write(data))

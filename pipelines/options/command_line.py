@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -65,12 +65,17 @@ def default_of(field: FieldInfo, language: int = 0) -> str:
     return f"`{field.default}`" if isinstance(field.default, (str, int, float)) else ""
 
 
-def arguments_of(config: type[BaseModel]) -> type[BaseModel]:
-    """Return a model of the options that the command line takes, none of them given; it checks no value."""
+def arguments_of(config: type[BaseModel], aside: Collection[str] = ()) -> type[BaseModel]:
+    """Return a model of the options that the command line takes, none of them given; it checks no value.
+
+    Args:
+        config: the options.
+        aside: those that the command has not.
+    """
     fields: dict[str, Any] = {}
     for name, field in config.model_fields.items():
         about = about_of(field)
-        if not about["file_only"]:
+        if not about["file_only"] and name not in aside:
             place = list(GROUPS).index(about["group"])
             said = Parameter(
                 name=option_of(name),
@@ -99,10 +104,15 @@ def config_of_arguments(arguments: BaseModel, file: Path | None) -> MineConfig:
     Raises:
         OptionError: options that do not hold.
     """
-    told = {name: value for name, value in arguments if value is not None}
-    options = (load_options(str(file)) if file else {}) | told
+    options = options_of_arguments(arguments, file)
     run = options.get("from_run")
     return checked(MineConfig, {**(options_of_run(run, options) if run else {}), **options})
+
+
+def options_of_arguments(arguments: BaseModel, file: Path | None) -> dict[str, Any]:
+    """Return what a command line gives, and what the file of options gives beside."""
+    told = {name: value for name, value in arguments if value is not None}
+    return (load_options(str(file)) if file else {}) | told
 
 
 def refuse_unwritten(argv: Sequence[str]) -> None:

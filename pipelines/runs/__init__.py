@@ -8,9 +8,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "output_place": ["put_in_place", "refuse_existing", "replaced_by"],
-        "plan": ["Plan"],
-        "publishing": ["clear", "publish"],
+        "plan": ["Plan", "read_judge"],
+        "publishing": [
+            "Publication",
+            "clear",
+            "ended_before",
+            "holds",
+            "lacking",
+            "put",
+            "read_summary",
+            "write_about",
+        ],
         "runner": ["pipeline_options", "run_graph", "worker_threads"],
-        "work_folder": ["ESTIMATE", "SUMMARY", "notes", "release", "working"],
+        "state": ["State", "differences", "judge_digest", "state_of"],
+        "work_folder": ["ESTIMATE", "PLAN", "PUBLISHED", "SUMMARY", "held", "notes", "release", "working"],
     },
 )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hardneg.errors import InputError, parameter
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.transforms.core import storage
 from hardneg.transforms.filters.policy import Rules
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
+from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, conditions_of
+from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.mining.job import Job
 from hardneg.transforms.retrieval.retriever import Site
 
@@ -95,3 +99,26 @@ class Plan:
         if config.judge is None and self.denoising is not None:
             conditions["judge"] = self.denoising.conditions.get("judge")  # whichever it is
         return conditions
+
+
+def read_judge(config: MineConfig) -> CalibratedJudge:
+    """Return the judge of ``--judge-file``.
+
+    Raises:
+        InputError: the file is none, or its judge goes by a retriever that the run has not.
+    """
+    path = str(config.judge_file)
+    with explaining(path):
+        data = storage.read_file(path)
+    try:
+        denoising = CalibratedJudge.from_json(data.decode("utf-8"), f"{parameter('judge_file')} {path}")
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{parameter('judge_file')} {path} is no judge.json: give the file of a calibration."
+        ) from None
+    if unknown := sorted(set(denoising.judge.signals) - set(signals_of(config.sources))):
+        raise InputError(
+            f"{parameter('judge_file')} {path} judges by {unknown[0]!r}, which no retriever of this run gives: name "
+            "the retrievers as in its calibration, or calibrate again."
+        )
+    return denoising

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hardneg.errors import OptionError, RunError, parameter
 from hardneg.pipelines.options.mine import MineConfig
@@ -18,9 +20,12 @@ from hardneg.transforms.mining.stored_logits import evict_logits
 from hardneg.transforms.models.loaded import run_in_this_process
 from hardneg.transforms.output.manifest import JUDGE
 
+PLAN = "plan.json"
 SUMMARY = "summary.json"
+PUBLISHED = "published.json"
 ESTIMATE = "estimate.json"
-_STALE = ("progress", "result", "parts", "segments", "statistics", SUMMARY, JUDGE)  # of a former run; must not be read
+# Of a former run; must not be read.
+_STALE = ("progress", "result", "parts", "segments", "statistics", PLAN, SUMMARY, PUBLISHED, JUDGE)
 _KEPT = ("embeddings", "logits", "lock", ESTIMATE)
 
 
@@ -37,24 +42,44 @@ def notes(config: MineConfig) -> list[str]:
 
 
 @contextmanager
-def working(plan: Plan) -> Iterator[None]:
+def working(plan: Plan, ended: bool = False) -> Iterator[None]:
     """Hold the work folder for one run: refuse a second one, clear what an earlier one must not leave.
 
     Embeddings and logits stay: they lie under the address of their content, and a killed run goes on from them.
+
+    Args:
+        plan: the run.
+        ended: whether the folder holds this very run, ended, so that nothing is to be cleared.
     """
     output, work = plan.config.output, plan.work
-    refuse_existing(output, plan.config.overwrite)
+    if not ended:
+        refuse_existing(output, plan.config.overwrite)
     with run_in_this_process():
         evict_logits(work)
-        if storage.is_local(work):
-            with _locked(output, Path(work)):
-                yield
-        else:
+        with held(output, work, () if ended else _STALE):
             yield
 
 
 @contextmanager
-def _locked(output: str, folder: Path) -> Iterator[None]:
+def held(output: str, work: str, stale: Sequence[str] = ()) -> Iterator[None]:
+    """Hold a work folder, and clear some of what an earlier run left in it.
+
+    Raises:
+        RunError: another run holds it.
+        OptionError: it can't be written, or holds what is not a run's.
+    """
+    if storage.is_local(work):
+        with _locked(output, Path(work), stale):
+            yield
+        return
+    for name in stale:
+        storage.delete_files(storage.join(work, name))
+        storage.delete_files(storage.join(work, name, "**"))
+    yield
+
+
+@contextmanager
+def _locked(output: str, folder: Path, stale: Sequence[str]) -> Iterator[None]:
     _refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,8 +89,8 @@ def _locked(output: str, folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OptionError(f"{parameter('output')} {output}: {folder} cannot be written ({error.strerror}).") from None
     try:
-        for stale in _STALE:
-            path = folder / stale
+        for name in stale:
+            path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         yield
     finally:
@@ -112,9 +137,23 @@ def _alive(process: int) -> bool:
     return True
 
 
-def release(plan: Plan) -> None:
-    """Delete the work folder of a run that has finished."""
-    if storage.is_local(plan.work):
-        shutil.rmtree(plan.work, ignore_errors=True)
-    else:
-        storage.delete_files(storage.join(plan.work, "**"))
+def release(work: str, left: dict[str, Any] | None = None) -> None:
+    """Delete the work folder of a run that has finished.
+
+    Args:
+        work: the folder.
+        left: what is to be found there instead, for who asks for the same run to be published again; None: nothing.
+    """
+    if left is not None:
+        data = (json.dumps(left, indent=1, ensure_ascii=False) + "\n").encode()
+        storage.write_file(storage.join(work, PUBLISHED), lambda sink: sink.write(data))
+    if not storage.is_local(work):
+        kept = storage.join(work, PUBLISHED)
+        storage.delete_all([path for path in storage.list_files(storage.join(work, "**")) if path != kept])
+        return
+    if left is None:
+        shutil.rmtree(work, ignore_errors=True)
+        return
+    for path in Path(work).iterdir():
+        if path.name not in (PUBLISHED, "lock"):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -9,13 +9,20 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "finished_run": ["RUN_TABLES", "FinishedRun"],
         "layout": ["APART", "TRIPLETS", "TRIPLET_KEYS", "reading_order"],
-        "manifest": ["CARD", "JUDGE", "MANIFEST", "describe_inputs", "make_manifest", "write_card", "write_manifest"],
+        "manifest": [
+            *("CARD", "JUDGE", "MANIFEST", "describe_inputs", "file_fingerprint", "library_versions"),
+            *("make_manifest", "processor", "write_card", "write_manifest"),
+        ],
         "pairing": ["every_pair", "first_of_each_text"],
         "reread": ["stored_block", "stored_queries"],
         "reread_stage": ["ReadStoredRun"],
         "run_segments": ["place_candidates", "store_segment", "store_segments"],
         "run_tables": ["columns_of", "read_batches", "read_shard"],
         "shards": ["ROW_GROUP", "Shard", "parquet_bytes", "shard_name", "write_bytes", "write_shard"],
+        "snapshots": [
+            *("LATEST", "REFUSED", "SNAPSHOTS", "free_date", "is_date", "latest_snapshot", "point_at"),
+            *("refused_folder", "snapshot_dates", "snapshot_folder"),
+        ],
         "write_stage": ["WriteShards"],
     },
 )

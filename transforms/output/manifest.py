@@ -37,10 +37,20 @@ def describe_inputs(files: list[InputFile]) -> list[dict[str, Any]]:
             "path": file.path,
             "kind": file.kind,
             "bytes": file.size,
-            "fingerprint": file_sha256(Path(file.path)) if storage.is_local(file.path) else storage.checksum(file.path),
+            "fingerprint": file_fingerprint(file.path),
         }
         for file in files
     ]
+
+
+def file_fingerprint(path: str) -> str:
+    """Return the SHA-256 of a file, or an object store's own checksum."""
+    return file_sha256(Path(path)) if storage.is_local(path) else storage.checksum(path)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that scores depend on."""
+    return {name: metadata.version(name) for name in _VERSIONED}
 
 
 def processor() -> str:
@@ -60,14 +70,18 @@ def make_manifest(
     summary: dict[str, Any],
     stages: dict[str, StageProgress],
     wall_seconds: float,
+    refresh: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the manifest: what was asked, with what it was computed, what came out."""
+    """Return the manifest: what was asked, with what it was computed, what came out.
+
+    ``refresh`` is what a snapshot says of itself beside: its date, the one before, its state.
+    """
     counts = summary["counts"]
     scored = counts.get("pairs_scored", 0)
     return {
         "hardneg": __version__,
         "options": options,
-        "versions": {name: metadata.version(name) for name in _VERSIONED},
+        "versions": library_versions(),
         "python": platform.python_version(),
         "processor": processor(),
         "models": summary["models"],
@@ -79,6 +93,7 @@ def make_manifest(
         "seconds": {name: round(stage.seconds, 2) for name, stage in sorted(stages.items()) if stage.seconds},
         "wall_seconds": round(wall_seconds, 2),
         **({"notes": summary["notes"]} if summary.get("notes") else {}),
+        **({"refresh": refresh} if refresh else {}),
         "shards": [{name: shard[name] for name in ("name", "rows", "sha256")} for shard in summary["shards"]],
     }
 
