@@ -54,6 +54,7 @@ setup(
         "chinese": ["rjieba>=0.2"],
         "stemming": ["PyStemmer>=3"],
         "datasets": ["datasets>=4"],
+        "refresh-cloud": ["obstore>=0.8"],
         "train": ["datasets>=4", "accelerate>=1.1"],
     },
     entry_points={"console_scripts": ["hardneg = hardneg.pipelines.cli:main"]},

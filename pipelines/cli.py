@@ -82,6 +82,10 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:place], argv[place + 1 :]
 
 
+def _tell(line: str) -> None:
+    _log.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _complain(message: str) -> int:
     _log.print(f"hardneg: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     return USER_ERROR
@@ -229,7 +233,7 @@ def _refresh(
     from hardneg.transforms.core import storage
 
     with watching(storage.join(asked.store, "work"), _log):
-        done = refresh(asked, options_of_arguments(given, config_file), beam_args)
+        done = refresh(asked, options_of_arguments(given, config_file), beam_args, _tell)
     _output.print(f"{done.date}: {', '.join(done.changed) or 'nothing changed'}")
     return 0
 
@@ -239,7 +243,7 @@ def _publish(work: Annotated[str, Parameter(name="WORK", help="The work folder o
     """Publish a run whose pipeline has ended: manifest, card, page, formats, gates, LATEST. May be called twice."""
     from hardneg.pipelines.commands.publish import publish
 
-    done = publish(work)
+    done = publish(work, _tell)
     _output.print(f"{done.folder}: {'published before' if done.again else 'published'}")
     return 0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from hardneg.pipelines.commands.publish import Published, publish_run
+from hardneg.pipelines.commands.publish import Check, Published, nothing_to_check, publish_run
 from hardneg.pipelines.graphs.mine import build
 from hardneg.pipelines.graphs.remine import build_from_run, stored_manifest
 from hardneg.pipelines.options.mine import MineConfig
@@ -42,7 +42,12 @@ def mine_tables(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
 
 
 def mine_snapshot(
-    config: MineConfig, beam_args: Sequence[str], inputs: list[dict[str, Any]], state: State, snapshot: dict[str, Any]
+    config: MineConfig,
+    beam_args: Sequence[str],
+    inputs: list[dict[str, Any]],
+    state: State,
+    snapshot: dict[str, Any],
+    still_ours: Check,
 ) -> Published:
     """Run a configuration to a snapshot of a store, which this process holds.
 
@@ -52,10 +57,11 @@ def mine_snapshot(
         inputs: as ``describe_inputs`` gave them.
         state: what decides the result.
         snapshot: as in ``Publication``.
+        still_ours: as in ``publish_run``.
     """
     options = pipeline_options(beam_args)
     plan = replace(make_plan(config, options), result=storage.join(config.work_folder, "result"))
-    return _run_plan(plan, options, Publication.of(plan, inputs, state, snapshot), page=True)
+    return _run_plan(plan, options, Publication.of(plan, inputs, state, snapshot), True, still_ours)
 
 
 def _run(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None, page: bool) -> Published:
@@ -68,7 +74,9 @@ def _run(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None
     return _run_plan(plan, options, Publication.of(plan, inputs, state, {}), page)
 
 
-def _run_plan(plan: Plan, options: PipelineOptions, asked: Publication, page: bool) -> Published:
+def _run_plan(
+    plan: Plan, options: PipelineOptions, asked: Publication, page: bool, still_ours: Check = nothing_to_check
+) -> Published:
     """Run the graph, unless the work folder holds this very run, ended; then publish it."""
     ended = ended_before(plan.work, asked)
     with working(plan, ended):
@@ -76,7 +84,7 @@ def _run_plan(plan: Plan, options: PipelineOptions, asked: Publication, page: bo
             asked.write(plan.work)
             clear(asked.result)
             run_graph(plan, options, build_from_run if plan.config.from_run else build)
-        return publish_run(plan.work, page)
+        return publish_run(plan.work, page, still_ours)
 
 
 def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:

@@ -7,6 +7,7 @@ goes on, and what it gives has the same bytes.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.options.finished import REPORT_DEFAULTS, ExportOptions
 from hardneg.pipelines.report.html import write_report
 from hardneg.pipelines.report.report import report
+from hardneg.pipelines.runs.lock import holding
 from hardneg.pipelines.runs.output_place import refuse_existing
 from hardneg.pipelines.runs.publishing import Publication, holds, lacking, left_of, put, read_summary, write_about
 from hardneg.pipelines.runs.state import judge_digest
@@ -44,8 +46,19 @@ class Published:
     again: bool = False
 
 
-def publish(work: str) -> Published:
+Check = Callable[[], None]
+
+
+def nothing_to_check() -> None:
+    """Check nothing: who runs for itself holds no store."""
+
+
+def publish(work: str, say: Callable[[str], object] = lambda line: None) -> Published:
     """Publish what a work folder holds; done again, it changes nothing.
+
+    Args:
+        work: the folder.
+        say: is told of a lock that is taken over.
 
     Raises:
         NotEndedError: its pipeline has not ended, or something is missing.
@@ -53,8 +66,12 @@ def publish(work: str) -> Published:
     """
     if (done := _published_before(work)) is not None:
         return done
-    with held(Publication.read(work).output, work):
-        return publish_run(work)
+    asked = Publication.read(work)
+    if not asked.snapshot:
+        with held(asked.output, work):
+            return publish_run(work)
+    with holding(asked.snapshot["store"], say) as lock, held(asked.output, work):
+        return publish_run(work, still_ours=lock.check)
 
 
 def _published_before(work: str) -> Published | None:
@@ -69,12 +86,13 @@ def _published_before(work: str) -> Published | None:
     return None
 
 
-def publish_run(work: str, page: bool = True) -> Published:
+def publish_run(work: str, page: bool = True, still_ours: Check = nothing_to_check) -> Published:
     """Publish the run of a work folder that this process holds.
 
     Args:
         work: the folder.
         page: whether its page and further formats are made, too.
+        still_ours: raises LockedError where another process has taken over the store.
 
     Raises:
         NotEndedError: the pipeline has not ended, or a table is missing.
@@ -89,7 +107,7 @@ def publish_run(work: str, page: bool = True) -> Published:
             path=work,
         )
     if asked.snapshot:
-        return _publish_snapshot(work, asked, summary)
+        return _publish_snapshot(work, asked, summary, still_ours)
     output = asked.output
     if output == asked.result or not holds(output, summary):
         refuse_lacking(work, asked, summary)
@@ -104,7 +122,7 @@ def publish_run(work: str, page: bool = True) -> Published:
     return Published(output, _manifest(output))
 
 
-def _publish_snapshot(work: str, asked: Publication, summary: dict[str, Any]) -> Published:
+def _publish_snapshot(work: str, asked: Publication, summary: dict[str, Any], still_ours: Check) -> Published:
     store, date = asked.snapshot["store"], asked.snapshot["date"]
     passed, refused = snapshot_folder(store, date), refused_folder(store, date)
     placed = next((folder for folder in (passed, refused) if holds(folder, summary)), None)
@@ -113,8 +131,10 @@ def _publish_snapshot(work: str, asked: Publication, summary: dict[str, Any]) ->
         state = asked.state | {"judge": judge_digest(json.dumps(summary["judge"]).encode())}
         write_about(work, asked, summary, {"date": date, "before": asked.snapshot["before"], "state": state})
         placed = passed
+        still_ours()
         put(asked.result, placed)
     make_further(placed, asked.options["format"])
+    still_ours()
     point_at(store, date)
     release(work, {"folder": placed, "date": date, "refused": []})
     return Published(placed, _manifest(placed), date)

@@ -5,7 +5,7 @@ Beam and the models are loaded once it is clear that something changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from hardneg.errors import NotEndedError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.refresh import RefreshOptions, config_of_refresh
+from hardneg.pipelines.runs.lock import holding
 from hardneg.pipelines.runs.plan import Plan, read_judge
 from hardneg.pipelines.runs.publishing import Publication
 from hardneg.pipelines.runs.state import State, differences, state_of
@@ -46,17 +47,31 @@ class Refreshed:
     refused: list[str] = field(default_factory=list)
 
 
-def refresh(asked: RefreshOptions, options: Mapping[str, Any], beam_args: Sequence[str]) -> Refreshed:
+def refresh(
+    asked: RefreshOptions,
+    options: Mapping[str, Any],
+    beam_args: Sequence[str],
+    say: Callable[[str], object] = lambda line: None,
+) -> Refreshed:
     """Mine again into a snapshot of a store.
 
     Args:
         asked: the store and its snapshots.
         options: those of ``mine`` that were given.
         beam_args: Beam's own.
+        say: is told what a person should know while it runs.
 
     Raises:
-        HardnegError: anything that is wrong with the input or the options.
+        LockedError: another refresh holds the store.
+        HardnegError: anything else that is wrong with the input or the options.
     """
+    with holding(asked.store, say) as lock:
+        return _refresh(asked, options, beam_args, lock.check)
+
+
+def _refresh(
+    asked: RefreshOptions, options: Mapping[str, Any], beam_args: Sequence[str], still_ours: Callable[[], None]
+) -> Refreshed:
     store = asked.store
     before = latest_snapshot(store)
     last = FinishedRun.open(snapshot_folder(store, before)) if before else None
@@ -74,14 +89,14 @@ def refresh(asked: RefreshOptions, options: Mapping[str, Any], beam_args: Sequen
         changed += ["the judge is calibrated anew"] if asked.recalibrate else []
         if not changed:
             if pending == before:  # only the end of its publication was cut off
-                from hardneg.pipelines.commands.publish import publish
+                from hardneg.pipelines.commands.publish import publish_run
 
-                publish(config.work_folder)
+                publish_run(config.work_folder, still_ours=still_ours)
             return Refreshed(store, str(before), last.path, last.manifest, before, [])
     from hardneg.pipelines.commands.driver import mine_snapshot
 
     snapshot = {"store": store, "date": date, "before": before}
-    done = mine_snapshot(config, beam_args, inputs, state, snapshot)
+    done = mine_snapshot(config, beam_args, inputs, state, snapshot, still_ours)
     return Refreshed(store, date, done.folder, done.manifest, before, changed, done.refused)
 
 

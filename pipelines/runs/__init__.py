@@ -7,6 +7,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "lock": ["Held", "holding"],
         "output_place": ["put_in_place", "refuse_existing", "replaced_by"],
         "plan": ["Plan", "read_judge"],
         "publishing": [

@@ -13,6 +13,7 @@ from typing import Any
 
 from hardneg.errors import OptionError, RunError, parameter
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.runs.lock import alive
 from hardneg.pipelines.runs.output_place import refuse_existing, replaced_by
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.transforms.core import storage
@@ -115,7 +116,7 @@ def _lock(folder: Path) -> Path:
         descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         host, _, process = lock.read_text(encoding="utf-8").partition(" ")
-        if host != socket.gethostname() or (process.isdigit() and _alive(int(process))):
+        if host != socket.gethostname() or (process.isdigit() and alive(int(process))):
             raise RunError(
                 f"{folder}: another run holds it (process {process} on {host}); wait for it, or, if it is dead, "
                 f"delete {lock}."
@@ -125,16 +126,6 @@ def _lock(folder: Path) -> Path:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(mine)
     return lock
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def release(work: str, left: dict[str, Any] | None = None) -> None:

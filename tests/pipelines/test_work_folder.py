@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from hardneg.errors import HardnegError
+from hardneg.pipelines.commands.publish import publish_run
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan
-from hardneg.pipelines.runs.publishing import publish
+from hardneg.pipelines.runs.publishing import Publication
 from hardneg.pipelines.runs.work_folder import SUMMARY, notes, working
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.judge import single_signal_judge
@@ -41,12 +42,18 @@ def fill(plan: Plan, rows: int = 3) -> None:
     (Path(plan.work) / SUMMARY).write_text(json.dumps(summary))
 
 
+def publish(plan: Plan) -> dict[str, Any]:
+    """Do as the driver does once the graph has ended."""
+    Publication.of(plan, [], {}, {}).write(plan.work)
+    return publish_run(plan.work, page=False).manifest
+
+
 def test_working_and_publishing(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     with working(plan):
         fill(plan)
         assert not (tmp_path / "out").exists()
-        manifest = publish(plan, 1.5)
+        manifest = publish(plan)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("README.md", "judge.json", "manifest.json", "triplets")
@@ -76,7 +83,7 @@ def test_an_existing_output_is_refused_or_kept_as_old(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, overwrite=True)
     with working(plan):
         fill(plan)
-        publish(plan, 1)
+        publish(plan)
     assert (tmp_path / "out" / "manifest.json").exists()
     assert (tmp_path / "out.old" / "mine.txt").read_text() == "precious"
     assert notes(plan.config) == []
@@ -161,7 +168,7 @@ def test_the_work_folder_may_lie_on_another_disk(tmp_path: Path, monkeypatch: py
     with working(plan):
         fill(plan)
         monkeypatch.setattr(os, "replace", real)
-        publish(plan, 1)
+        publish(plan)
     assert (tmp_path / "out" / "triplets" / "part-00000-of-00001.parquet").read_bytes() == b"rows"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "scratch"]
 
