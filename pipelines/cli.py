@@ -345,14 +345,14 @@ def _report_run(
     config: Annotated[ReportOptions, Parameter(name="*")] = REPORT_DEFAULTS,
 ) -> int:
     """Report what a finished run kept, and what it would keep at other targets; writes RUN/report.html again."""
+    if pair:
+        return _why(folder, *pair)
     from hardneg.pipelines.report import tables as report_tables
     from hardneg.pipelines.report.html import write_report
     from hardneg.pipelines.report.report import report
     from hardneg.pipelines.report.tables import denoising_line
     from hardneg.pipelines.terminal.tables import write_json
 
-    if pair:
-        return _why(folder, *pair)
     found = report(folder, config)
     _output.print(report_tables.mined_line(found))
     if line := denoising_line(found.promised):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.table import Table
 from rich.text import Text
 
-from hardneg.pipelines.commands.audit import AuditReport
-from hardneg.pipelines.commands.evaluate import Evaluation
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.files import explaining
-from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
-from hardneg.transforms.reports.evaluation import Figure
+
+if TYPE_CHECKING:  # each command needs its own alone, and evaluation loads SciPy
+    from hardneg.pipelines.commands.audit import AuditReport
+    from hardneg.pipelines.commands.evaluate import Evaluation
+    from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
+    from hardneg.transforms.reports.evaluation import Figure
 
 FIGURE_TITLES = {
     "false_negative_rate": "false-negative rate",

@@ -1,6 +1,7 @@
 """Files and folders on any Beam filesystem: written whole or not at all, read through a local copy.
 
-Beam is imported when a file is first touched, so that plain functions over tables do not load it.
+Beam is imported when a file of an object store is first touched: for local ones, loading it would take longer than
+most of what is done with them.
 """
 
 from __future__ import annotations
@@ -8,15 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from hardneg.transforms.core.local_files import match_local
+
 if TYPE_CHECKING:
     from apache_beam.io.filesystem import FileMetadata
     from apache_beam.io.filesystems import FileSystems
+
+    from hardneg.transforms.core.local_files import MatchedFile
 
 
 def _file_systems() -> type[FileSystems]:
@@ -35,11 +40,11 @@ def is_local(path: str) -> bool:
 
 def join(base: str, *parts: str) -> str:
     """Join path parts the way the path's filesystem does."""
-    return _file_systems().join(base, *parts)
+    return os.path.join(base, *parts) if is_local(base) else _file_systems().join(base, *parts)
 
 
 def exists(path: str) -> bool:
-    return _file_systems().exists(path)
+    return os.path.exists(path) if is_local(path) else bool(_file_systems().exists(path))
 
 
 def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
@@ -70,12 +75,7 @@ def write_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
 
 def open_file(path: str) -> IO[bytes]:
     """Open a file for reading, not decompressed."""
-    return _file_systems().open(path, compression_type=_AS_IT_IS)
-
-
-def open_decompressed(path: str) -> IO[bytes]:
-    """Open a file for reading, decompressed as its name says."""
-    return _file_systems().open(path)
+    return open(path, "rb") if is_local(path) else _file_systems().open(path, compression_type=_AS_IT_IS)
 
 
 def checksum(path: str) -> str:
@@ -89,15 +89,16 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
-def match(pattern: str) -> list[FileMetadata]:
+def match(pattern: str) -> Sequence[MatchedFile | FileMetadata]:
     """Return what matches a path or glob, sorted by path.
 
     Raises:
-        BeamIOError: the filesystem cannot be asked.
+        BeamIOError: the object store cannot be asked.
     """
-    # Beam finds nothing for a local glob without a folder in it.
-    bare = is_local(pattern) and not os.path.dirname(pattern)
-    found = _file_systems().match([os.path.join(os.curdir, pattern) if bare else pattern])[0].metadata_list
+    if is_local(pattern):
+        # A glob without a folder in it is about the working folder.
+        return match_local(pattern if os.path.dirname(pattern) else os.path.join(os.curdir, pattern))
+    found = _file_systems().match([pattern])[0].metadata_list
     return sorted(found, key=lambda metadata: metadata.path)
 
 
@@ -113,9 +114,11 @@ def delete_files(pattern: str) -> None:
 
 
 def delete_all(paths: list[str]) -> None:
-    """Delete files by their exact names."""
-    if paths:
-        _file_systems().delete(paths)
+    """Delete files by their exact names, and local folders with all that is in them."""
+    for path in filter(is_local, paths):
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+    if elsewhere := [path for path in paths if not is_local(path)]:
+        _file_systems().delete(elsewhere)
 
 
 def copy_file(source: str, target: str) -> None:

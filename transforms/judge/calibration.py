@@ -25,7 +25,6 @@ from hardneg.transforms.judge.sample import SAMPLE, SampleScores, score_sample, 
 
 CROSS_ENCODER = "cross_encoder"  # its name among the models
 _SEEN = "this judge has seen {:,} further known positives in its training, and they do not count"
-_NO_QUERIES = pa.table({"query_id": pa.array([], pa.string())})
 
 
 def make_judge(
@@ -49,7 +48,7 @@ def make_judge(
             f"{missing:,} pairs of the calibration sample are not scored in this run: add "
             f"{parameter('score_missing')} to score them now."
         )
-    ids = pa.concat_tables([_NO_QUERIES, *queries])["query_id"].to_pylist()
+    ids = [each for table in queries for each in table["query_id"].to_pylist()]
     schema = pa.schema([*SAMPLE, *((name, pa.float32()) for name in signals_of(sources))])
     table = pa.concat_tables([schema.empty_table(), *rows])
     scored = score_sample(table, ids, sources, policy, target.judge)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from scipy.stats import chi2
 
 from hardneg.errors import OptionError
 from hardneg.transforms.core.arrays import BoolArray, FloatArray
@@ -128,7 +127,7 @@ def extract(counts: Counts, gamma: float = DEFAULT_GAMMA) -> Estimate:
 
     se = _log_deviation((relevant * v)[1:], mined[1:])
     u = leaked[0] + 1
-    poisson = chi2.ppf(_CONFIDENCE, 2 * u) / (2 * u)
+    poisson = _poisson_factor(u)
     f = relevant[0] * v[0]
     up = np.where(np.isnan(se), np.inf, f * np.fmax(np.exp(_NORMAL_QUANTILE * se), poisson))
     return Estimate(
@@ -297,6 +296,13 @@ def _largest_gamma(estimate: Estimate, target: float, index: int) -> float:
     return low / 100
 
 
+def _poisson_factor(u: FloatArray) -> FloatArray:
+    """Return the upper bound on a Poisson rate of which u - 1 events were seen, as a multiple of u."""
+    from scipy.stats import chi2  # here: it takes a second, and most commands draw no bound
+
+    return np.asarray(chi2.ppf(_CONFIDENCE, 2 * u) / (2 * u))
+
+
 def _positives_needed(estimate: Estimate, target: float) -> int | None:
     """Return about how many positives could support the target at some threshold; None if no number would.
 
@@ -313,7 +319,7 @@ def _positives_needed(estimate: Estimate, target: float) -> int | None:
         u = share * size + 1
         v = _raised(u / (size + 1), estimate.gamma)
         bootstrap = np.exp(_NORMAL_QUANTILE * se * np.sqrt(estimate.positives / size))
-        return density * v * np.fmax(bootstrap, chi2.ppf(_CONFIDENCE, 2 * u) / (2 * u)) <= target
+        return density * v * np.fmax(bootstrap, _poisson_factor(u)) <= target
 
     low = np.full(len(share), float(estimate.positives))
     high = np.full(len(share), _LARGEST_SAMPLE)

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
 
 from hardneg.errors import OptionError
 
@@ -57,4 +56,6 @@ def clopper_pearson(relevant: int, marked: int, confidence: float = 0.95) -> flo
         raise ValueError(f"{relevant} relevant of {marked} marked")
     if relevant == marked:
         return 1.0
+    from scipy.stats import beta  # here: it takes a second, and most commands draw no bound
+
     return float(beta.ppf(confidence, relevant + 1, marked - relevant))
