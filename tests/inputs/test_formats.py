@@ -24,6 +24,7 @@ from hardneg.transforms.inputs.columns import parts_of
 from hardneg.transforms.inputs.formats.registry import format_of
 from hardneg.transforms.inputs.input_files import BROKEN_QUOTES, INVALID_UTF8, WRONG_COLUMNS
 from hardneg.transforms.inputs.looking import look_into
+from hardneg.transforms.inputs.parsing import whole_number
 from hardneg.transforms.inputs.paths import FoundFile, files_at
 
 # No lone "\r" in cells: a csv writer ends a line with it, and a reader of TSV as it stands does not.
@@ -99,7 +100,11 @@ def passages_of(path: Path) -> list[tuple[str, str]]:
 
 def expected(rows: list[Row]) -> list[tuple[str, str]]:
     blank = [{name: value if value and value.strip() else "" for name, value in row.items()} for row in rows]
-    return [(row["_id"], passage_string(row["title"], row["text"])) for row in blank]
+    floats = all(whole_number(row["_id"]) for row in rows)  # else 7.0 is an id like another
+    return [
+        (str(whole_number(row["_id"])) if floats else row["_id"], passage_string(row["title"], row["text"]))
+        for row in blank
+    ]
 
 
 def tables(cell: st.SearchStrategy[str], nullable: bool = False) -> st.SearchStrategy[list[Row]]:

@@ -222,6 +222,8 @@ def _string(value: Any, column: str) -> str | None:
 
 
 def _id(value: Any, column: str) -> str | None:
+    if isinstance(value, float) and value.is_integer():  # as pandas makes ids beside a missing one
+        value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return _string(value, column)

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["columns", "synonyms"],  # for the audit and the training, which read triplets and pairs
     submod_attrs={
+        "decided": ["decisions"],
         "evaluation_sets": ["NOTHING_HELD_OUT", "EvaluationSet", "Holdout", "held_out_of", "read_evaluation_sets"],
         "files": ["explaining", "first_line", "lines"],
         "formats.columnar": ["BATCH_ROWS", "ColumnarFormat"],

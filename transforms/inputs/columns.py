@@ -154,7 +154,13 @@ def resolve(path: str, head: Head, parts: tuple[Part, ...], named: Mapping[str, 
         # Rows further down may have one.
         found.update({part.part: part.known[0] for part in parts if part.part == "title" and part.known})
     negatives = negative_columns(head.columns, found.values()) if "positive" in found else ()
-    return replace(_columns(found), negatives=negatives)
+    return replace(_columns(found), negatives=negatives, late_grades=_late_grades(head, parts, found))
+
+
+def _late_grades(head: Head, parts: tuple[Part, ...], found: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names by which a grade is known further down: a row labelled 0 must not become a positive there."""
+    grades = [part for part in parts if part.part == "grade" and head.partial and "grade" not in found]
+    return tuple(each for part in grades for name in part.known for each in (name, name.capitalize()))
 
 
 def _columns(found: Mapping[str, Any]) -> Columns:

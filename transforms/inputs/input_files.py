@@ -52,6 +52,7 @@ class Columns:
         positive: a string, an object with a text, or a list of those (pairs).
         passage_id: the passage's id (qrels).
         grade: the relevance (qrels, pairs); without one, every row means grade 1.
+        late_grades: names of such a column that a row may have though the first rows have none (JSON).
         negatives: passages that someone took for negatives, in the forms of positives (pairs).
     """
 
@@ -61,6 +62,7 @@ class Columns:
     positive: str | None = None
     passage_id: str | None = None
     grade: str | None = None
+    late_grades: tuple[str, ...] = ()
     negatives: tuple[str, ...] = ()
 
 
@@ -81,6 +83,7 @@ class InputFile:
         pass_through: the further columns of every passage table of this run, whether this file has them
             or not, so that the tables of all files have one schema.
         judged_negatives: the negatives beside pairs count as judged, with grade 0.
+        float_ids: columns whose ids are whole numbers that were written as floats: 7.0 is the id 7.
     """
 
     path: str
@@ -94,6 +97,7 @@ class InputFile:
     delimiter: str = ""
     pass_through: tuple[str, ...] = ()
     judged_negatives: bool = False
+    float_ids: tuple[str, ...] = ()
 
     @property
     def head(self) -> Head:
@@ -109,5 +113,5 @@ class InputFile:
         if self.kind == "queries":
             return (c.id, c.text)
         if self.kind == "qrels":
-            return (c.id, c.passage_id, c.grade)
-        return (c.id, c.text, c.title, c.positive, c.grade, *c.negatives)
+            return (c.id, c.passage_id, c.grade, *c.late_grades)
+        return (c.id, c.text, c.title, c.positive, c.grade, *c.late_grades, *c.negatives)

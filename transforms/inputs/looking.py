@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hardneg.transforms.inputs.columns import Part, named_by_header, parts_of, resolve
-from hardneg.transforms.inputs.formats.registry import format_of
+from hardneg.transforms.inputs.decided import columns_of_float_ids
+from hardneg.transforms.inputs.formats.registry import ROW_FORMATS, format_of
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.paths import FoundFile, files_at
 from hardneg.transforms.inputs.qrels import look_into_qrels
@@ -36,6 +37,8 @@ def look_into(
         if form.cells:
             head = named_by_header(found.path, head, parts, asked)
         columns = resolve(found.path, head, parts, asked)
+    form = ROW_FORMATS[head.format]
+    float_ids = columns_of_float_ids(form, found.path, head, (columns.id, columns.passage_id))
     return InputFile(
         found.path,
         kind,
@@ -46,6 +49,7 @@ def look_into(
         names=head.columns,
         header=head.header,
         delimiter=head.delimiter,
+        float_ids=float_ids,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hardneg.transforms.core.text import passage_string, text_id
@@ -21,6 +22,7 @@ from hardneg.transforms.inputs.input_files import (
 )
 from hardneg.transforms.inputs.synonyms import OBJECT_IDS, OBJECT_TEXTS, TITLES
 
+_WHOLE_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
 _EXACT = 2**53  # up to here every whole number is a float
 
 # (kind of table, its row without file and line): what one row of a file says.
@@ -34,7 +36,7 @@ class RejectedRowError(Exception):
 def parse_passage(file: InputFile, identifier: Any, text: Any, title: Any, *further: Any) -> Parsed:
     """Return a passage; values that pass through are strings as they are, and anything else as its JSON."""
     columns = file.columns
-    passage_id = None if columns.id is None else parse_id(identifier, columns.id)
+    passage_id = None if columns.id is None else _own_id(file, identifier, columns.id)
     passage = passage_string(parse_text(title, columns.title), parse_text(text, columns.text))
     if not passage:
         raise RejectedRowError(EMPTY_TEXT)
@@ -44,21 +46,30 @@ def parse_passage(file: InputFile, identifier: Any, text: Any, title: Any, *furt
 
 def parse_query(file: InputFile, identifier: Any, text: Any) -> Parsed:
     """Return a query."""
-    query_id = None if file.columns.id is None else parse_id(identifier, file.columns.id)
+    query_id = None if file.columns.id is None else _own_id(file, identifier, file.columns.id)
     query = parse_text(text, file.columns.text)
     if not query:
         raise RejectedRowError(EMPTY_TEXT)
     return [("queries", (query_id or text_id(query), query))]
 
 
-def parse_qrel(file: InputFile, query_id: Any, passage_id: Any, grade: Any) -> Parsed:
+def parse_qrel(file: InputFile, query_id: Any, passage_id: Any, grade: Any, *late: Any) -> Parsed:
     """Return a judgement."""
-    ids = parse_id(query_id, file.columns.id), parse_id(passage_id, file.columns.passage_id)
-    return [("qrels", (*ids, 1.0 if file.columns.grade is None else parse_grade(grade)))]
+    ids = _own_id(file, query_id, file.columns.id), _own_id(file, passage_id, file.columns.passage_id)
+    name, grade = _grade_of(file, grade, late)
+    return [("qrels", (*ids, 1.0 if name is None else parse_grade(grade)))]
+
+
+def _grade_of(file: InputFile, grade: Any, late: Sequence[Any]) -> tuple[str | None, Any]:
+    """Return the column that a row's grade stands in, None for none, and the grade."""
+    if file.columns.grade is not None:
+        return file.columns.grade, grade
+    named = zip(file.columns.late_grades, late, strict=True)
+    return next(((name, value) for name, value in named if value is not None), (None, None))
 
 
 def parse_pair(
-    file: InputFile, identifier: Any, anchor: Any, title: Any, positive: Any, label: Any, *negatives: Any
+    file: InputFile, identifier: Any, anchor: Any, title: Any, positive: Any, label: Any, *further: Any
 ) -> Parsed:
     """Return a query; of each of its positives a passage and a judgement; and its negatives as passages.
 
@@ -68,7 +79,9 @@ def parse_pair(
     columns = file.columns
     [(kind, (query_id, query))] = parse_query(file, identifier, anchor)
     title = parse_text(title, columns.title)
-    grade = 1.0 if columns.grade is None else pair_grade(label, columns.grade)
+    late, negatives = further[: len(columns.late_grades)], further[len(columns.late_grades) :]
+    name, label = _grade_of(file, label, late)
+    grade = 1.0 if name is None else pair_grade(label, name)
     found: list[tuple[str, str, float | None]] = [
         (*passage, grade) for passage in _passages(positive, columns.positive, title)
     ]
@@ -147,6 +160,18 @@ def parse_string(value: Any, column: str | None) -> str:
         except UnicodeEncodeError:
             raise RejectedRowError(LONE_SURROGATE) from None
     return value
+
+
+def _own_id(file: InputFile, value: Any, column: str | None) -> str:
+    if column in file.float_ids and isinstance(value, str):
+        value = whole_number(value) or value
+    return parse_id(value, column)
+
+
+def whole_number(cell: str) -> str | None:
+    """Return the whole number that was written as a float, as pandas writes ints beside a missing one; else None."""
+    found = _WHOLE_FLOAT.fullmatch(cell)
+    return found[1] if found else None
 
 
 def parse_id(value: Any, column: str | None) -> str:
