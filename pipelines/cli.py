@@ -166,7 +166,7 @@ def _mine(
         with scratch(config) as trial, watching(trial.work_folder, _log):
             lines = estimate(trial, beam_args)
         for line in lines:
-            _output.print(line)
+            _output.print(line, markup=False)
         return 0
     for note in notes(config):
         _log.print(note, soft_wrap=True)
@@ -213,9 +213,11 @@ def _calibrate(
 
     config = config_of_arguments(given, config_file)
     with watching(config.work_folder, _log):
-        judge = calibrate(config, beam_args)
+        judge, notes = calibrate(config, beam_args)
     _output.print(tables.judge_table(judge))
     _output.print(denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
+    for note in notes:
+        _output.print(note, markup=False)
     return 0
 
 

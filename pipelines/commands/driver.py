@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from hardneg.pipelines.commands.publish import Check, Published, nothing_to_check, publish_run
 from hardneg.pipelines.graphs.mine import build
-from hardneg.pipelines.graphs.remine import build_from_run, stored_manifest
+from hardneg.pipelines.graphs.remine import build_from_run, held_out_of_run, stored_manifest
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan, read_judge
 from hardneg.pipelines.runs.publishing import Publication, clear, ended_before
@@ -18,6 +18,7 @@ from hardneg.pipelines.runs.runner import is_local_run, pipeline_options, run_gr
 from hardneg.pipelines.runs.state import State, state_of
 from hardneg.pipelines.runs.work_folder import working
 from hardneg.transforms.core import storage
+from hardneg.transforms.inputs.decided import decisions
 from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluation_sets
 from hardneg.transforms.inputs.planning import plan_inputs
 from hardneg.transforms.models.files import find_model
@@ -96,9 +97,10 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
     work = config.work_folder
     # An object store cannot rename a folder: there the result is written in place, its manifest last.
     result = storage.join(work, "result") if storage.is_local(config.output) else config.output
+    files = [] if config.from_run else plan_inputs(config.inputs, config.policy.pass_through)
     plan = Plan(
         config,
-        files=[] if config.from_run else plan_inputs(config.inputs, config.policy.pass_through),
+        files=files,
         work=work,
         result=result,
         threads=worker_threads(options),
@@ -106,6 +108,7 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         holdout=held_out_of(read_evaluation_sets(config.holdout, config.min_relevance)),
         denoising=read_judge(config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
+        notes=[*decisions(files), *(held_out_of_run(config) if config.from_run else [])],
     )
     for retriever in [] if config.from_run else config.retrievers:
         retriever.check()

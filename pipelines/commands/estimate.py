@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
 from hardneg.pipelines.commands.driver import make_plan
-from hardneg.pipelines.graphs.mine import build_reading
+from hardneg.pipelines.graphs.mine import all_notes, build_reading
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.runner import pipeline_options, run_graph
@@ -51,6 +51,8 @@ def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
     retrieved = queries * min(passages, config.k * len(config.sources))
     pairs = _pairs(plan, queries, passages)
     lines = [
+        *plan.notes,
+        *found["notes"],
         f"{passages:,} passages, {queries:,} queries, {counts.get('rows_rejected', 0):,} rows rejected",
         f"at most {retrieved:,} pairs retrieved; {'' if config.score == 'all' else 'at least '}{pairs:,} pairs scored",
     ]
@@ -108,7 +110,10 @@ def _build(pipeline: beam.Pipeline, plan: Plan) -> None:
     (
         pipeline
         | "Once" >> beam.Create([plan.work], reshuffle=False)
-        | "Estimate" >> beam.Map(_write, AsList(counts), AsSingleton(read.wanted), AsList(sample), read.checks)
+        | "Estimate"
+        >> beam.Map(
+            _write, AsList(counts), AsSingleton(read.wanted), AsList(sample), all_notes(pipeline, read), read.checks
+        )
     )
 
 
@@ -117,9 +122,11 @@ def _write(
     counts: list[tuple[str, int]],
     wanted: tuple[int, int],
     sample: list[tuple[int, str]],
+    notes: list[str],
     _: list[str],
 ) -> None:
     found = {
+        "notes": sorted(notes),
         "counts": dict(counts),
         "queries": wanted[0],
         "sample": [text for _, text in sorted(sample)[:MEASURED]],

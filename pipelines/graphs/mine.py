@@ -42,6 +42,11 @@ class Read:
     checks: AsList
 
 
+def all_notes(pipeline: beam.Pipeline, read: Read) -> AsList:
+    """Return what is told of the input, as a side input: a list of sentences."""
+    return AsList(tuple(read.notes) | "All notes" >> beam.Flatten(pipeline=pipeline))
+
+
 def build(pipeline: beam.Pipeline, plan: Plan) -> None:
     """Add the whole run to a pipeline; the driver publishes what it leaves in ``plan.result``."""
     read, merged, queries = retrieve(pipeline, plan)
@@ -109,7 +114,11 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
     rejected = {"rejected": all_rejected, "counts": rows.counts} | "Check rejected" >> CheckRejected(
         plan.result, plan.files, config.max_rejected
     )
-    notes = _found(plan, known, rows.queries, segments, AsList(rejected))
+    notes = [
+        rejected
+        | "Notes of rejected" >> beam.FlatMap(lambda each: [each[2]] if each[2] else []).with_output_types(str),
+        *_found(plan, known, rows.queries, segments, AsList(rejected)),
+    ]
     models = segments | "Check models" >> CheckModels(work, plan.models, config.allow_unknown_tokens, plan.threads)
     segment_counts = segments | "Count segments" >> beam.FlatMap(
         count_segments, work, [each.name for each in config.retrievers if each.encodes_passages]
@@ -133,7 +142,7 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
         query_counts,
         held_out,
         segment_counts,
-        rejected | "Count rejected" >> beam.MapTuple(lambda _, rows: ("rows_rejected", rows)),
+        rejected | "Count rejected" >> beam.Map(lambda each: ("rows_rejected", each[1])),
         rows.counts | "Count rows" >> beam.MapTuple(lambda _, rows: ("rows_read", rows)),
     ]
     return Read(segments, blocks, wanted, models, counts, notes, AsList(checks))

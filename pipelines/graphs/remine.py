@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 
 from hardneg.errors import OptionError, parameter
 from hardneg.pipelines.graphs.calibrate_and_mine import add_calibration
@@ -14,6 +16,10 @@ from hardneg.pipelines.options.denoise import DenoiseOptions
 from hardneg.pipelines.options.former import upgraded
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.plan import Plan
+from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.text import text_digest
+from hardneg.transforms.corpus.found import held_out_note, held_out_passages, held_out_queries, joined
+from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, held_out_of, read_evaluation_sets
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.reread_stage import ReadStoredRun
 from hardneg.transforms.output.run_tables import columns_of
@@ -72,6 +78,33 @@ def stored_manifest(config: MineConfig) -> dict[str, Any]:
                 f"{parameter('pass_through')} {name} or {parameter('group')} {name}:forbid."
             )
     return manifest
+
+
+def held_out_of_run(config: MineConfig) -> list[str]:
+    """Return how much of the evaluation sets that the run was not yet told of is in it, in a sentence, if any is given.
+
+    Raises:
+        InputError: nothing of them is: they are another collection's.
+    """
+    assert config.from_run is not None
+    run = FinishedRun.open(config.from_run)
+    # What the run itself held out is not in it any more.
+    before = upgraded(run.options).get("holdout", [])
+    holdout = held_out_of(
+        read_evaluation_sets([path for path in config.holdout if path not in before], config.min_relevance)
+    )
+    if holdout is NOTHING_HELD_OUT:
+        return []
+    parts = [held_out_queries(table, holdout) for table in _batches(run, "queries")]
+    parts += [held_out_passages(table, holdout) for table in _batches(run, "passages")]
+    return [held_out_note(joined(parts), holdout)]
+
+
+def _batches(run: FinishedRun, kind: str) -> Iterator[pa.Table]:
+    """Yield queries or passages of a run with the digests of their texts."""
+    for batch in run.batches(kind):
+        digests = pa.array([text_digest(text) for text in batch.column(1).to_pylist()], DIGEST)
+        yield pa.Table.from_batches([batch]).append_column("text_digest", digests)
 
 
 def build_from_run(pipeline: beam.Pipeline, plan: Plan) -> None:

@@ -35,6 +35,7 @@ class Plan:
         holdout: the evaluation sets.
         denoising: the judge of ``--judge-file``; None: it is calibrated.
         stored: the manifest of the run that ``mine --from`` reads.
+        notes: what was found and decided that a person should know, a sentence each.
     """
 
     config: MineConfig
@@ -46,6 +47,7 @@ class Plan:
     holdout: Holdout = NOTHING_HELD_OUT
     denoising: CalibratedJudge | None = None
     stored: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def segments(self) -> int:

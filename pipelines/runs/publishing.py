@@ -19,7 +19,7 @@ from hardneg.errors import NotEndedError, RunError, parameter
 from hardneg.pipelines.options.finished import REPORT
 from hardneg.pipelines.runs.output_place import put_in_place
 from hardneg.pipelines.runs.plan import Plan
-from hardneg.pipelines.runs.state import State, beside, state_digest
+from hardneg.pipelines.runs.state import State, state_digest
 from hardneg.pipelines.runs.work_folder import PLAN, PUBLISHED, SUMMARY
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.progress import read_progress
@@ -65,7 +65,7 @@ class Publication:
     @classmethod
     def of(cls, plan: Plan, inputs: list[dict[str, Any]], state: State, snapshot: dict[str, Any]) -> Publication:
         """Return what publishing a run that begins now needs."""
-        return cls(plan.config.model_dump(), plan.result, inputs, state, time.time(), beside(plan.files), snapshot)
+        return cls(plan.config.model_dump(), plan.result, inputs, state, time.time(), list(plan.notes), snapshot)
 
     @classmethod
     def read(cls, work: str) -> Publication:

@@ -17,7 +17,6 @@ from hardneg import __version__
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import file_sha256
-from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.paths import is_folder, matching_files
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.fingerprint import files_digest
@@ -131,9 +130,3 @@ def _other_files(config: MineConfig) -> Iterator[tuple[str, str]]:
         for name in _FILES:
             for found in matching_files(table[name]) if table.get(name) else []:
                 yield f"retriever {name}", file_fingerprint(found.path)
-
-
-def beside(files: list[InputFile]) -> list[str]:
-    """Return what there is to say of how inputs were read."""
-    quoted = [file.path for file in files if file.delimiter == "\t"]
-    return [f"{path}: its cells are quoted as csv writers quote, and were unquoted." for path in quoted]

@@ -15,6 +15,8 @@ from hardneg.transforms.corpus.found import (
     held_out_passages,
     held_out_queries,
     joined,
+    joined_run,
+    known_passages,
     known_queries,
     run_note,
 )
@@ -58,10 +60,22 @@ def test_what_is_unknown_of_a_run(counts: dict[str, int], said: str | None) -> N
 @pytest.mark.parametrize("kind", ["queries", "passages"])
 def test_a_run_of_another_collection_is_an_error(kind: str) -> None:
     counts = {"queries": 2, "known_queries": 2, "passages": 9, "known_passages": 9, f"known_{kind}": 0}
-    with pytest.raises(InputError, match=f"run r: none of its . {kind} is in the input"):
-        run_note("r", counts)
+    examples = {f"unknown_{kind}": "D-7", f"input_{kind}": "7"}
+    with pytest.raises(InputError, match=f"The run r: none of its . {kind} is in the input: .*'D-7'.* such as '7'"):
+        run_note("r", counts | examples)
 
 
 def test_queries_of_a_run_count_once() -> None:
     run = [pa.table({"query_id": ["a", "b"]}), pa.table({"query_id": ["a", "c"]})]
-    assert known_queries(run, [pa.table({"query_id": ["a", "c", "d"]})]) == {"queries": 3, "known_queries": 2}
+    found = known_queries(run, [pa.table({"query_id": ["a", "c", "d"]})])
+    assert found == {"queries": 3, "known_queries": 2, "unknown_queries": "b", "input_queries": "a"}
+
+
+def test_passages_of_a_run_are_joined_over_the_segments() -> None:
+    one = known_passages(pa.array(["x", "y"]), np.array([True, False]), pa.chunked_array([["x", "z"]]))
+    other = known_passages(pa.array(["v"]), np.array([False]), None)
+    joined_up = {"passages": 3, "known_passages": 1, "unknown_passages": "v", "input_passages": "x"}
+    assert joined_run([one, other]) == joined_run([joined_run([other]), one]) == joined_up
+    assert joined_run([]) == {}
+    said = run_note("r", {"queries": 1, "known_queries": 1, **joined_up})
+    assert said == "run r: 2 of its 3 passages (such as v) are not in the input, and are left out."

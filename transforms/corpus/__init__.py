@@ -4,6 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["found"],  # what is found in a run that is read back, too
     submod_attrs={
         "found_stage": ["FindHeldOut", "FindRun"],
         "ingestion": ["sample_passages", "SegmentInfo"],

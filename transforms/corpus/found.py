@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from hardneg.errors import InputError, parameter
+from hardneg.transforms.core.arrays import BoolArray
 from hardneg.transforms.core.hashing import Keys, digest_keys, id_keys, text_keys
 from hardneg.transforms.inputs.evaluation_sets import Holdout
 
@@ -74,32 +75,72 @@ def held_out_note(found: Mapping[str, Keys], holdout: Holdout) -> str:
     return f"holdout: {said} are in the input, and are kept out."
 
 
-def run_note(name: str, counts: Mapping[str, int]) -> str | None:
+def run_note(name: str, found: Mapping[str, int | str]) -> str | None:
     """Return how much of a run is unknown, in a sentence; None if nothing is.
 
     Args:
         name: the retriever's.
-        counts: ``queries`` and ``passages`` of the run, and of those ``known_queries`` and ``known_passages``.
+        found: what ``joined_run`` returns: ``queries`` and ``passages`` of the run, of those ``known_queries`` and
+            ``known_passages``; and, as far as there are such, an id of each that is unknown (``unknown_queries``), and
+            one of the input (``input_queries``).
 
     Raises:
         InputError: none of its queries, or none of its passages, is in the input.
     """
     parts = []
     for kind in ("queries", "passages"):
-        whole, known = counts.get(kind, 0), counts.get(f"known_{kind}", 0)
+        whole, known = int(found.get(kind, 0)), int(found.get(f"known_{kind}", 0))
         if whole and not known:
+            its, ours = found.get(f"unknown_{kind}", ""), found.get(f"input_{kind}", "")
             raise InputError(
-                f"{parameter('run')} {name}: none of its {whole:,} {kind} is in the input: check that its ids are "
-                "those of the input.",
-                parameter="run",
+                f"The run {name}: none of its {whole:,} {kind} is in the input: it has such ids as {its!r}, and the "
+                f"input such as {ours!r}. Give a run of this collection, or change the ids of one of them.",
+                parameter="retriever",
             )
         if known < whole:
-            parts.append(f"{whole - known:,} of its {whole:,} {kind}")
+            example = found.get(f"unknown_{kind}")
+            parts.append(f"{whole - known:,} of its {whole:,} {kind}" + (f" (such as {example})" if example else ""))
     return f"run {name}: {' and '.join(parts)} are not in the input, and are left out." if parts else None
 
 
-def known_queries(run: Iterable[pa.Table], queries: Iterable[pa.Table]) -> dict[str, int]:
+def joined_run(parts: Iterable[Mapping[str, int | str]]) -> dict[str, int | str]:
+    """Return what was found anywhere: numbers are added, and of ids the least is taken."""
+    whole: dict[str, int | str] = {}
+    for part in parts:
+        for name, value in part.items():
+            before = whole.get(name)
+            if before is None:
+                whole[name] = value
+            elif isinstance(value, str):
+                whole[name] = min(str(before), value)
+            else:
+                whole[name] = int(before) + value
+    return whole
+
+
+def known_queries(run: Iterable[pa.Table], queries: Iterable[pa.Table]) -> dict[str, int | str]:
     """Return how many queries of a run there are, and how many of them are known, as ``run_note`` takes it."""
     ids = {each for table in run for each in table["query_id"].to_pylist()}
-    known = {each for table in queries for each in table["query_id"].to_pylist()}
-    return {"queries": len(ids), "known_queries": len(ids & known)}
+    own = {each for table in queries for each in table["query_id"].to_pylist()}
+    return _found_of("queries", ids, ids & own, own)
+
+
+def known_passages(ids: pa.Array, known: BoolArray, own: pa.ChunkedArray | None) -> dict[str, int | str]:
+    """Return the same of the passages of a slice of the ids.
+
+    Args:
+        ids: of the run, each once.
+        known: bool (n,); which of them are in the input.
+        own: ids of the input; None if it has none of this slice.
+    """
+    its = set(ids.to_pylist())
+    return _found_of("passages", its, set(ids.filter(pa.array(known)).to_pylist()), own[:1].to_pylist() if own else ())
+
+
+def _found_of(kind: str, ids: set[str], known: set[str], own: Iterable[str]) -> dict[str, int | str]:
+    found: dict[str, int | str] = {kind: len(ids), f"known_{kind}": len(known)}
+    if unknown := ids - known:
+        found[f"unknown_{kind}"] = min(unknown)
+    if (first := min(own, default=None)) is not None:
+        found[f"input_{kind}"] = first
+    return found

@@ -17,6 +17,8 @@ from hardneg.transforms.corpus.found import (
     held_out_passages,
     held_out_queries,
     joined,
+    joined_run,
+    known_passages,
     known_queries,
     run_note,
 )
@@ -91,7 +93,7 @@ class FindRun(beam.PTransform):
         queries = (
             {"run": inputs["run"], "queries": inputs["queries"]}
             | "By query" >> beam.CoGroupByKey()
-            | "Queries" >> beam.FlatMap(_count_queries).with_output_types(tuple[str, int])
+            | "Queries" >> beam.Map(_count_queries)
         )
         ids = inputs["run"] | "Ids" >> beam.FlatMap(_ids_by_segment, self.column, self.segments).with_output_types(
             tuple[int, pa.Table]
@@ -100,20 +102,19 @@ class FindRun(beam.PTransform):
         passages = (
             {"ids": ids, "built": built}
             | "By segment" >> beam.CoGroupByKey()
-            | "Passages" >> beam.FlatMap(_count_passages, self.work).with_output_types(tuple[str, int])
+            | "Passages" >> beam.Map(_count_passages, self.work)
         )
         return (
             (queries, passages)
-            | "Counts" >> beam.Flatten()
-            | beam.CombinePerKey(sum)
-            | beam.combiners.ToDict()
+            | "Parts" >> beam.Flatten()
+            | beam.CombineGlobally(joined_run)
             | "Say" >> beam.FlatMap(_say_run, self.name, self.after).with_output_types(str)
         )
 
 
-def _count_queries(element: tuple[int, dict[str, Iterable[pa.Table]]]) -> Iterator[tuple[str, int]]:
+def _count_queries(element: tuple[int, dict[str, Iterable[pa.Table]]]) -> dict[str, int | str]:
     _, groups = element
-    yield from known_queries(groups["run"], groups["queries"]).items()
+    return known_queries(groups["run"], groups["queries"])
 
 
 def _ids_by_segment(element: tuple[int, pa.Table], column: str, segments: int) -> Iterator[tuple[int, pa.Table]]:
@@ -126,21 +127,20 @@ def _numbered(info: SegmentInfo) -> tuple[int, int]:
     return info.number, info.passages
 
 
-def _count_passages(element: tuple[int, dict[str, Iterable[Any]]], work: str) -> Iterator[tuple[str, int]]:
+def _count_passages(element: tuple[int, dict[str, Iterable[Any]]], work: str) -> dict[str, int | str]:
     segment, groups = element
     tables = list(groups["ids"])
-    if not tables:
-        return
-    ids = pa.concat_tables(tables)["passage_id"].combine_chunks().unique()
-    built = bool(list(groups["built"]))
-    yield "passages", len(ids)
-    yield "known_passages", int((open_segment(work, segment).find(ids) >= 0).sum()) if built else 0
+    ids = pa.concat_tables(tables)["passage_id"].combine_chunks().unique() if tables else pa.array([], pa.string())
+    if not list(groups["built"]):
+        return known_passages(ids, np.zeros(len(ids), dtype=np.bool_), None)
+    opened = open_segment(work, segment)
+    return known_passages(ids, opened.find(ids) >= 0, opened.passages["passage_id"])
 
 
 def _say_held_out(found: dict[str, np.ndarray], holdout: Holdout, _: Iterable[Any]) -> str:
     return held_out_note(found, holdout)
 
 
-def _say_run(counts: dict[str, int], name: str, _: Iterable[Any]) -> Iterator[str]:
-    if note := run_note(name, counts):
+def _say_run(found: dict[str, int | str], name: str, _: Iterable[Any]) -> Iterator[str]:
+    if note := run_note(name, found):
         yield note

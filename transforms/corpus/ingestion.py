@@ -88,6 +88,19 @@ def complaint(name: str, table: pa.Table, rows: int, limit: float, listed: str) 
     )
 
 
+def rejected_note(name: str, table: pa.Table, rows: int) -> str:
+    """Return what is told of a file of which rows were left out, fewer than may be.
+
+    Args:
+        name: its path.
+        table: what was rejected, of the REJECTED schema, in the order of the lines.
+        rows: of the file, good and bad.
+    """
+    reasons = counted(Counter(table["reason"].to_pylist()))
+    first = table["line"][0].as_py()
+    return f"{name}: {len(table):,} of {rows:,} rows were left out ({reasons}; the first in line {first})."
+
+
 def sample_passages(work: str, segment: int) -> list[tuple[int, str]]:
     """Return a segment's passages of the smallest digests, at most SAMPLE_PASSAGES, as (digest, text)."""
     opened = open_segment(work, segment)

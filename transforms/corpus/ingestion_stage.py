@@ -22,6 +22,7 @@ from hardneg.transforms.corpus.ingestion import (
     SegmentInfo,
     complaint,
     read_stream,
+    rejected_note,
     rejections,
     write_rejected,
 )
@@ -182,7 +183,8 @@ def _resolve_qrels(
 class CheckRejected(beam.PTransform):
     """Write what was rejected, and fail the run where too much of a file was.
 
-    In: {"rejected": (file, table), "counts": (file, rows)}. Out: (file, rows rejected), once per file.
+    In: {"rejected": (file, table), "counts": (file, rows)}. Out: (file, rows rejected, a sentence about them or
+    nothing), once per file.
 
     Attributes:
         result: the folder of the output's tables.
@@ -202,15 +204,15 @@ class CheckRejected(beam.PTransform):
         return (
             inputs
             | beam.CoGroupByKey()
-            | beam.Map(_check_rejected, self.result, names, self.max_rejected).with_output_types(tuple[int, int])
+            | beam.Map(_check_rejected, self.result, names, self.max_rejected).with_output_types(tuple[int, int, str])
         )
 
 
 def _check_rejected(
     element: tuple[int, dict[str, Iterable[Any]]], result: str, names: Sequence[str], limit: float
-) -> tuple[int, int]:
+) -> tuple[int, int, str]:
     number, groups = element
-    rows = sum(groups["counts"])
+    rows, note = sum(groups["counts"]), ""
     tables = list(groups["rejected"])
     rejected = sum(len(table) for table in tables)
     count("rows_rejected", rejected)
@@ -219,4 +221,5 @@ def _check_rejected(
         listed = write_rejected(result, number, names[number], table)
         if said := complaint(names[number], table, rows, limit, listed):
             raise InputError(said, path=names[number])
-    return number, rejected
+        note = rejected_note(names[number], table, rows)
+    return number, rejected, note

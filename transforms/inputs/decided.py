@@ -48,5 +48,7 @@ def decisions(files: Iterable[InputFile]) -> list[str]:
             said.append(f"{file.path}: its cells are quoted as csv writers quote, and were unquoted.")
         if file.float_ids:
             names = " and ".join(map(repr, file.float_ids))
-            said.append(f"{file.path}: the ids in {names} are whole numbers written as floats, 7.0 is read as the id 7.")
+            said.append(
+                f"{file.path}: the ids in {names} are whole numbers written as floats, 7.0 is read as the id 7."
+            )
     return said
