@@ -11,12 +11,13 @@ run has the same bytes, promises and manifest, whichever way it was started.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -28,7 +29,7 @@ from pydantic import BaseModel
 from hardneg.errors import HardnegError, InputError, OptionError, RunError, parameter
 from hardneg.pipelines.commands import audit as auditing
 from hardneg.pipelines.commands import driver
-from hardneg.pipelines.commands.audit import AuditReport
+from hardneg.pipelines.commands.audit import AuditReport, Example
 from hardneg.pipelines.options.files import checked
 from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.pipelines.options.mine import MineConfig
@@ -188,13 +189,24 @@ def audit(data: Run | PathLike | Sequence[PathLike] | TableLike, **options: Any)
         paths = [data.folder] if isinstance(data, Run) else _files(data, "data", live)
         if not paths:
             raise OptionError("There is nothing to audit: give a run, a folder, files or a table.")
-        return auditing.audit(paths, config)
+        report = auditing.audit(paths, config)
+        faults = [replace(fault, examples=[_named(each, live) for each in fault.examples]) for fault in report.faults]
+        return replace(report, faults=faults)
+
+
+def _named(example: Example, folder: str) -> Example:
+    return replace(example, place=_written(folder).sub(r"\1", example.place))
+
+
+def _written(folder: str) -> re.Pattern[str]:
+    """Return what matches the path of a live table that was written, with its name as the group."""
+    return re.compile(re.escape(folder + os.sep) + r"(\w+)\.(?:parquet|jsonl)")
 
 
 @contextmanager
 def _told_by_name(folder: str) -> Iterator[None]:
     """Call a live table by its parameter in errors, not by the file that it was written to."""
-    file = re.compile(re.escape(folder + os.sep) + r"(\w+)\.parquet")
+    file = _written(folder)
     try:
         yield
     except HardnegError as error:
@@ -212,9 +224,37 @@ def _files(value: Any, name: str, folder: str) -> list[str]:
         return [os.fspath(value)]
     if isinstance(value, Sequence) and all(isinstance(each, (str, os.PathLike)) for each in value):
         return [os.fspath(each) for each in value]
+    if isinstance(value, Iterable) and not hasattr(value, "__len__"):
+        return [_streamed(value, name, folder)]
     path = os.path.join(folder, f"{name}.parquet")
     pq.write_table(_table(value, name), path)
     return [path]
+
+
+def _streamed(rows: Iterable[Any], name: str, folder: str) -> str:
+    """Write rows of which no one knows how many there are, one at a time: they may not fit into memory."""
+    path = os.path.join(folder, f"{name}.jsonl")
+    with open(path, "w", encoding="utf-8") as file:
+        try:
+            for row in rows:
+                file.write(json.dumps(dict(row), default=_plain) + "\n")
+        except (TypeError, ValueError) as error:
+            raise _no_table(name, error) from None
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON holds of a value: NumPy's numbers and arrays, bytes, dates."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _no_table(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"{name} is no table ({error}): give paths, a datasets.Dataset, a pyarrow.Table, a pandas.DataFrame, a mapping "
+        "of columns or rows."
+    )
 
 
 def _table(value: Any, name: str) -> pa.Table:
@@ -227,14 +267,11 @@ def _table(value: Any, name: str) -> pa.Table:
             return value.with_format("arrow")[:]
         if hasattr(value, "to_records"):  # pandas.DataFrame
             return pa.Table.from_pandas(value, preserve_index=False)
-        rows = [dict(row) for row in value]  # also of a datasets.IterableDataset
+        rows = [dict(row) for row in value]
         names = dict.fromkeys(str(name) for row in rows for name in row)  # a row may lack what another has
         return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(
-            f"{name} is no table ({error}): give paths, a datasets.Dataset, a pyarrow.Table, a pandas.DataFrame, a "
-            "mapping of columns or rows."
-        ) from None
+        raise _no_table(name, error) from None
 
 
 def _bi_encoders(given: Any, folder: str) -> list[str]:

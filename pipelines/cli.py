@@ -94,6 +94,8 @@ def _complain(message: str) -> int:
 def _text_of(error: cyclopts.CycloptsError) -> str:
     from hardneg.pipelines.options.files import problems_of
 
+    if isinstance(error, cyclopts.UnknownOptionError) and (gone := gone_option(error.token.keyword or "")):
+        return gone.told(option_of)
     cause = error.__cause__ or error.__context__
     return OptionError(problems_of(cause)).told(option_of) if isinstance(cause, ValidationError) else str(error)
 
@@ -111,8 +113,11 @@ def _quiet() -> None:
 from hardneg.pipelines.options.command_line import (
     CONFIG,
     DRY_RUN,
+    JSON_FILE,
+    WHY,
     arguments_of,
     config_of_arguments,
+    gone_option,
     option_of,
     options_of_arguments,
     refuse_unwritten,
@@ -303,7 +308,7 @@ def _evaluate(
     folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
     /,
     *,
-    json_file: Annotated[str | None, Parameter(name="--json", help="Write the figures to this file, too.")] = None,
+    json_file: Annotated[str | None, Parameter(name="--json", help=JSON_FILE[0])] = None,
     config: Annotated[EvaluateOptions, Parameter(name="*")] = EVALUATE_DEFAULTS,
 ) -> int:
     """Evaluate a finished run against judgements it was not told of, or against a person's."""
@@ -335,14 +340,10 @@ def _report_run(
     folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
     /,
     *,
-    json_file: Annotated[str | None, Parameter(name="--json", help="Write all of it to this file, too.")] = None,
+    json_file: Annotated[str | None, Parameter(name="--json", help=JSON_FILE[0])] = None,
     pair: Annotated[
         tuple[str, str] | None,
-        Parameter(
-            name="--why",
-            allow_leading_hyphen=True,
-            help="QUERY PASSAGE, each an id or else the exact text: print what became of this pair, and why, instead.",
-        ),
+        Parameter(name="--why", allow_leading_hyphen=True, help=WHY[0]),
     ] = None,
     config: Annotated[ReportOptions, Parameter(name="*")] = REPORT_DEFAULTS,
 ) -> int:

@@ -36,13 +36,18 @@ DRY_RUN = (
     "Check the input, time the models on a sample, print what the run would take, stop.",
     "检查输入、用样本测一下模型速度、打印预估开销，然后停止",
 )
+JSON_FILE = ("Write all of it to this file, too.", "同时把全部内容写入这个 JSON 文件")
+WHY = (
+    "QUERY PASSAGE, each an id or else the exact text: print what became of this pair, and why, instead.",
+    "QUERY PASSAGE，各写 id 或原文：改为显示这一对的结果和原因",
+)
 _NAMES = {"from_run": "from"}
 
 
 def option_of(name: str, file_only: bool = False) -> str:
     """Return how an option is written: on the command line, or, for some, in the file that ``--config`` names."""
     written = _NAMES.get(name, name).replace("_", "-")
-    return f"{written} (in the file that --config names)" if file_only else f"--{written}"
+    return f"{written} in the --config file" if file_only else f"--{written}"
 
 
 def told_to_mine(name: str) -> str:
@@ -57,11 +62,13 @@ def about_of(field: FieldInfo) -> dict[str, Any]:
 
 
 def default_of(field: FieldInfo, language: int = 0) -> str:
-    """Return what is used where an option is not given, in English (0) or Chinese (1); nothing for lists and None."""
+    """Return what is used where an option is not given, in English (0) or Chinese (1); nothing for None and no list."""
     if text := about_of(field).get("default_text"):
         return text[language]
     if isinstance(field.default, bool):
         return ("on", "开")[language] if field.default else ("off", "关")[language]
+    if isinstance(field.default, list):
+        return ", ".join(f"`{each}`" for each in field.default)
     return f"`{field.default}`" if isinstance(field.default, (str, int, float)) else ""
 
 
@@ -115,6 +122,12 @@ def options_of_arguments(arguments: BaseModel, file: Path | None) -> dict[str, A
     return (load_options(str(file)) if file else {}) | told
 
 
+def gone_option(written: str) -> OptionError | None:
+    """Return what is said of an option of the version before, as it is written, with what to write instead."""
+    name = written.partition("=")[0].removeprefix("--").replace("-", "_")
+    return OptionError(f"{option_of(name)} has gone: {GONE[name]}.", parameter=name) if name in GONE else None
+
+
 def refuse_unwritten(argv: Sequence[str]) -> None:
     """Refuse options that are not written on a command line, or not any more, with what to do instead.
 
@@ -126,8 +139,8 @@ def refuse_unwritten(argv: Sequence[str]) -> None:
         name = arg.partition("=")[0].removeprefix("--").replace("-", "_")
         if not arg.startswith("--"):
             continue
-        if name in GONE:
-            raise OptionError(f"{option_of(name)} has gone: {GONE[name]}.", parameter=name)
+        if gone := gone_option(arg):
+            raise gone
         if name in files:
             written = name.replace("_", "-")
             raise OptionError(

@@ -10,13 +10,39 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from hardneg.pipelines.options.command_line import CONFIG, DRY_RUN, GROUPS, about_of, default_of, option_of
+from pydantic import BaseModel
+
+from hardneg.pipelines.options.command_line import (
+    CONFIG,
+    DRY_RUN,
+    GROUPS,
+    JSON_FILE,
+    WHY,
+    about_of,
+    default_of,
+    option_of,
+)
+from hardneg.pipelines.options.finished import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.options.train import TrainOptions
 from hardneg.transforms.retrieval.registry import BUILT_IN_RETRIEVERS
 from hardneg.transforms.retrieval.retriever import Retriever
 
 PAGES = {"options.md": 0, "options.zh-CN.md": 1}  # English, Chinese
+# The other commands: their options, and those of the command line alone.
+COMMANDS: dict[str, tuple[type[BaseModel], dict[str, tuple[str, str]]]] = {
+    "audit": (AuditOptions, {}),
+    "report": (ReportOptions, {"--why": WHY, "--json": JSON_FILE}),
+    "evaluate": (EvaluateOptions, {"--json": JSON_FILE}),
+    "export": (ExportOptions, {}),
+    "train-judge": (TrainOptions, {}),
+}
 _TITLE = ("# Options of `hardneg mine` and `hardneg calibrate`", "# `hardneg mine` 和 `hardneg calibrate` 的选项")
+_OTHERS = (
+    "# Options of the other commands\n\nThey are written on the command line; from Python, those of `audit` are "
+    "arguments of `hardneg.audit`, with `_` for `-`.",
+    "# 其他命令的选项\n\n都写在命令行上；在 Python 中，`audit` 的选项是 `hardneg.audit` 的参数，`-` 换成 `_`。",
+)
 _LEAD = (
     "[简体中文](options.zh-CN.md)\n\nMade from the options by `python -m hardneg.pipelines.options.pages docs`; do "
     "not edit it. An option with two dashes is written on the command line, or without them in the file that "
@@ -47,6 +73,10 @@ def page(language: int, retrievers: Iterable[type[Retriever]] = BUILT_IN_RETRIEV
             parts += [f"## {title[language]}", _table(_HEADINGS[language], rows)]
         if group == "retrieval":
             parts += [_TABLES[language], *_retrievers(language, retrievers)]
+    parts.append(_OTHERS[language])
+    for command, (options, own) in COMMANDS.items():
+        rows = [*_of_command(options, language), *((f"`{name}`", "", said[language]) for name, said in own.items())]
+        parts += [f"## `hardneg {command}`", _table(_HEADINGS[language], rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -60,6 +90,13 @@ def _rows(group: str, language: int) -> Iterator[tuple[str, str, str]]:
     if group == "output":
         yield "`--dry-run`", ("off", "关")[language], DRY_RUN[language]
         yield "`--config`", "", CONFIG[language]
+
+
+def _of_command(options: type[BaseModel], language: int) -> Iterator[tuple[str, str, str]]:
+    for name, field in options.model_fields.items():
+        said = about_of(field)["chinese"] if language else field.description or ""
+        default = _REQUIRED[language] if field.is_required() else default_of(field, language)
+        yield f"`{option_of(name)}`", default, said
 
 
 def _retrievers(language: int, retrievers: Iterable[type[Retriever]]) -> Iterator[str]:

@@ -121,6 +121,10 @@ def test_the_query_s_document() -> None:
     assert same_document(bare_units(f"{title} {body}"), bare_units(title))
     assert same_document(bare_units(body), bare_units(f"{title} {body}")), "cut off"
     assert not same_document(bare_units(body), bare_units("Where do storks fly?")), "two id spaces that happen to meet"
+    edited = "I've a list of pairs, and I want the second one of each in order!"
+    assert same_document(bare_units(f"{title} {edited}"), bare_units(f"{title} {body}")), "edited since"
+    assert same_document(bare_units("怎样用鸡蛋和面粉做蛋糕？"), bare_units("怎么用鸡蛋和面粉做蛋糕")), "edited since"
+    assert not same_document(bare_units("what is the height of a tree"), bare_units("what is the depth of the sea"))
     assert not same_document(bare_units(""), bare_units(title))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pairs_run
 import pandas as pd
 import pyarrow as pa
 import pytest
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from pairs_run import COLUMNS, OPTIONS
 from tiny_models import save_tiny
 
@@ -50,16 +51,35 @@ def test_live_models_and_a_dataset_give_the_run_of_their_files(models: dict[str,
         pytest.param(pa.table(COLUMNS), marks=pytest.mark.slow),
         pytest.param(pd.DataFrame(COLUMNS), marks=pytest.mark.slow),
         pytest.param(pa.table(COLUMNS).to_pylist(), marks=pytest.mark.slow),
+        pytest.param(Dataset.from_dict(COLUMNS).to_iterable_dataset(), marks=pytest.mark.slow),
         Dataset.from_dict({name: [*reversed(values), "left out"] for name, values in COLUMNS.items()}).select(
             range(len(COLUMNS["anchor"]))
         ),
     ],
-    ids=["columns", "arrow", "pandas", "rows", "dataset"],
+    ids=["columns", "arrow", "pandas", "rows", "stream", "dataset"],
 )
 def test_every_kind_of_table_is_read(table: Any, models: dict[str, str], run: hardneg.Run) -> None:
     given = hardneg.mine(pairs=table, progress=False, **models, **OPTIONS)
     triplets = given.triplets().to_pandas()
     assert sorted(map(tuple, triplets.to_numpy())) == sorted(map(tuple, run.triplets().to_pandas().to_numpy()))
+
+
+STREAMED = [{"query": f"q{n}", "pos": [f"p{n}"], "neg": [f"n{n}", f"p{n}"] if n == 2 else [f"n{n}"]} for n in range(4)]
+
+
+def test_rows_that_stream_are_read() -> None:
+    """An IterableDataset, or a generator: nobody knows how many rows there are, so none is held."""
+    for stream in (IterableDataset.from_generator(lambda: iter(STREAMED)), (row for row in STREAMED)):
+        report = hardneg.audit(stream)
+        assert (report.rows, report.negatives) == (4, 5)
+        assert [(fault.count, fault.examples[0].place) for fault in report.faults] == [(1, "data:3")]
+
+
+def test_values_of_streamed_rows() -> None:
+    rows = ({"query": f"q{n}".encode(), "pos": np.array(["p"]), "neg": ["n"], "score": np.float32(1)} for n in range(2))
+    assert hardneg.audit(rows).clean
+    with pytest.raises(HardnegError, match=r"^data is no table \(.*\): give paths"):
+        hardneg.audit(iter([{"query": "q"}, 7]))
 
 
 def test_a_run_without_an_output_goes_with_its_object(models: dict[str, str]) -> None:

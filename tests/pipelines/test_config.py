@@ -34,7 +34,7 @@ GONE_TOLD = {
     "run": _TABLE + '"run", file = "FILE"; from Python, retriever=[{"kind": "run", "file": "FILE"}, ...]',
     "group_column": 'write --group COLUMN:forbid instead (from Python, group="COLUMN:forbid")',
 }
-IN_FILE = "(in the file that --config names)"
+IN_FILE = "in the --config file"
 TABLE = f"retriever {IN_FILE}"
 GROUP = "--group: it is COLUMN:forbid, COLUMN:suspect or COLUMN:allow, not {!r}."
 RANKS = "--ranks: it is FIRST:LAST, with one of them left out if need be (5:100, 5:, :100), not {!r}."

@@ -17,6 +17,7 @@ from hardneg.pipelines.options.command_line import GROUPS, about_of
 from hardneg.pipelines.options.files import load_options
 from hardneg.pipelines.options.finished import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.options.pages import COMMANDS
 from hardneg.pipelines.options.pages import PAGES as OPTION_PAGES
 from hardneg.pipelines.options.pages import page as page_of_options
 from hardneg.pipelines.options.train import TrainOptions
@@ -65,6 +66,18 @@ def commands(name: str) -> list[list[str]]:
 def test_the_tables_of_options_are_those_of_the_options(name: str) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert written == page_of_options(OPTION_PAGES[name]), "run: python -m hardneg.pipelines.options.pages docs"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_every_command_is_described_in_both_languages(command: str) -> None:
+    options, own = COMMANDS[command]
+    for name, field in options.model_fields.items():
+        assert field.description, name
+        assert re.search(r"[\u4e00-\u9fff]", about_of(field)["chinese"]), name
+    assert all(re.search(r"[\u4e00-\u9fff]", chinese) for _, chinese in own.values())
+    shown = {argument.names[0] for argument in cli.app[command].assemble_argument_collection()}
+    written = {f"--{name.replace('_', '-')}" for name in options.model_fields} | own.keys()
+    assert {name for name in shown if name.startswith("--")} - {"--beam-args"} == written
 
 
 def test_every_option_is_described_in_both_languages() -> None:

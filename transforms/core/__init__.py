@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "arrays": ["BoolArray", "FloatArray", "IntArray", "lowest_of", "sigmoid", "vectors_column"],
         "block": ["Block", "TextsOf"],
         "counters": ["count", "counting_milliseconds"],
-        "described": ["about", "key"],
+        "described": ["about", "in_chinese", "key"],
         "hashing": [
             "digest_keys",
             "file_sha256",

@@ -24,6 +24,11 @@ def about(
     return {"chinese": chinese, "group": group, "default_text": default, "file_only": file_only}
 
 
+def in_chinese(said: str) -> dict[str, Any]:
+    """Return ``json_schema_extra`` of an option of a command that has no groups."""
+    return about(said, group="")
+
+
 def key(english: str, chinese: str, default: Any = MISSING) -> Any:
     """Return a dataclass field that is a key of a table in the file of options, with what is said of it.
 

@@ -8,6 +8,7 @@ short, so these rules look there.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import sys
 import unicodedata
@@ -26,6 +27,8 @@ _TITLE = 16  # units that a title or a prefix has at most
 _LEAST = {"words": 4, "characters": 5}
 # A run of so many is no accident in a text of any length; fewer must stand in one that is hardly longer.
 _SURE = {"words": 6, "characters": 8}
+
+_PAIRS = 3  # of neighbours, in a text that is compared by them
 
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _ASCII_SIGNS = re.compile("[-%#+<=>|~$]")
@@ -83,9 +86,16 @@ def is_query(candidate: Units, query: Units) -> bool:
 
 
 def same_document(candidate: Units, query: Units) -> bool:
-    """Return whether a candidate under the query's own id is the query's document: one has the other in it."""
+    """Return whether a candidate under the query's own id is the query's document.
+
+    One has the other in it, or half of what stands side by side in the shorter one: a document is edited, or cut where
+    the query is not. Of two id spaces that happen to meet, hardly anything stands side by side in both.
+    """
     shorter, longer = sorted((candidate, query), key=len)
-    return bool(shorter) and _place(shorter, longer) is not None
+    if not shorter or _place(shorter, longer) is not None:
+        return bool(shorter)
+    pairs, others = set(itertools.pairwise(shorter)), set(itertools.pairwise(longer))
+    return len(pairs) >= _PAIRS and 2 * len(pairs & others) >= len(pairs)
 
 
 def _stands_in(part: Units, whole: Units, anywhere: bool) -> bool:

@@ -103,8 +103,8 @@ def named_by_header(path: str, head: Head, parts: tuple[Part, ...], named: Mappi
     example = "anchor_column" if pairs else "text_column"
     raise InputError(
         f"{path} has {len(head.columns)} column{'s' if len(head.columns) > 1 else ''} and no header that names {kind}: "
-        f"add a first line with the columns' names, or name the columns by their number, such as "
-        f"{parameter(example)} 1 (without either, two columns are read as {kind}).",
+        f"add a first line with the columns' names, or name the columns by their number, 1 for the first, with "
+        f"{parameter(example)} and its like (without either, two columns are read as {kind}).",
         path=path,
     )
 
