@@ -233,6 +233,79 @@ def test_lists_of_texts_and_objects_read_back_equal(folder: Path, name: str, row
     }
 
 
+@pytest.mark.parametrize("name", ["n.parquet", "n.arrow"])
+@settings(deadline=None, max_examples=30)
+@given(
+    rows=st.lists(
+        st.none() | st.lists(st.tuples(IDS, st.none() | ANY, ANY.map(lambda text: "x" + text)), max_size=4),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_nested_columns_read_back_equal(folder: Path, name: str, rows: list[Any]) -> None:
+    """Lists of structs, null and empty ones among them, as Tevatron's and MIRACL's sets are on the hub."""
+    passage = pa.struct([("docid", pa.string()), ("title", pa.string()), ("text", pa.string())])
+    listed = [
+        None if row is None else [dict(zip(("docid", "title", "text"), p, strict=True)) for p in row] for row in rows
+    ]
+    columns = {"query": [f"q{n}" for n in range(len(rows))], "positive_passages": pa.array(listed, pa.list_(passage))}
+    if name == "n.parquet":
+        pq.write_table(pa.table(columns), folder / name, row_group_size=2)
+    else:
+        with pa.ipc.new_file(folder / name, pa.table(columns).schema) as writer:
+            writer.write_table(pa.table(columns), max_chunksize=2)
+    [found] = files_at(str(folder / name), "pairs")
+    read_back = read(look_into("pairs", found, parts_of("pairs")))
+    wanted = {
+        (
+            text_id(f"q{n}"),
+            each["docid"],
+            passage_string(each["title"] if (each["title"] or "").strip() else "", each["text"]),
+        )
+        for n, row in enumerate(listed)
+        for each in row or ()
+    }
+    texts: dict[str, set[str]] = {}
+    for row in read_back["passages"]:
+        texts.setdefault(row["passage_id"], set()).add(row["text"])
+    assert not read_back["rejected"]
+    assert len(read_back["queries"]) == len(rows)
+    assert set(ids(read_back["qrels"], "query_id", "passage_id")) == {(query, docid) for query, docid, _ in wanted}
+    assert all(text in texts[docid] for _, docid, text in wanted)
+
+
+JUDGED = st.lists(
+    st.tuples(IDS.filter(lambda each: "." not in each), IDS.filter(lambda each: "." not in each), st.integers(-2, 3)),
+    min_size=1,
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("form", ["trec.txt", "trec.qrels.gz", "beir.tsv", "bare.tsv", "q.csv", "q.jsonl", "q.parquet"])
+@settings(deadline=None, max_examples=12)
+@given(rows=JUDGED)
+def test_judgements_read_back_equal(folder: Path, form: str, ending: str, mark: str, rows: list[Any]) -> None:
+    if form.startswith("trec"):  # blanks stand between its fields
+        rows = [(query.replace(" ", "_"), passage.replace(" ", "_"), grade) for query, passage, grade in rows]
+    names = ("query-id", "corpus-id", "score")
+    line = {"trec": "{} 0 {} {}", "q.csv": "{},{},{}"}.get(form if form == "q.csv" else form[:4], "{}\t{}\t{}")
+    head = [line.format(*names)] if form in ("beir.tsv", "q.csv") else []
+    if form == "q.parquet":
+        pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), folder / form)
+    elif form == "q.jsonl":
+        text = ending.join(json.dumps(dict(zip(names, row, strict=True))) for row in rows)
+        (folder / form).write_bytes((mark + text).encode())
+    else:
+        data = (mark + ending.join([*head, *(line.format(*row) for row in rows)])).encode()
+        (folder / form).write_bytes(gzip_in_parts(data) if form.endswith("gz") else data)
+    [found] = files_at(str(folder / form), "qrels")
+    read_back = read(look_into("qrels", found, ()))
+    assert not read_back["rejected"]
+    assert ids(read_back["qrels"], "query_id", "passage_id", "grade") == rows
+
+
 @given(cut=st.integers(1, 40))
 @settings(deadline=None, max_examples=20)
 def test_a_json_array_that_is_cut_off_is_an_error(folder: Path, cut: int) -> None:

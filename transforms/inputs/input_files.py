@@ -20,6 +20,7 @@ EMPTY_TEXT = "empty text"  # text and title, query, or positives; white space co
 WRONG_COLUMNS = "wrong number of columns"
 BAD_GRADE = "grade is not a number"  # neither are NaN and infinity
 FRACTION = "no grade but a fraction in column"  # beside pairs; followed by a blank and the column's name
+WRONG_LENGTH = "more or fewer grades than passages in column"  # a list beside pairs; followed by the same
 LINE_TOO_LONG = "line too long"
 BROKEN_QUOTES = "broken quotes"  # of a cell that is quoted as csv writers do
 WRONG_TYPE = "wrong type for column"
@@ -35,6 +36,7 @@ REASONS = (
     WRONG_COLUMNS,
     BAD_GRADE,
     FRACTION,
+    WRONG_LENGTH,
     LINE_TOO_LONG,
     BROKEN_QUOTES,
     WRONG_TYPE,

@@ -17,6 +17,7 @@ from hardneg.transforms.inputs.input_files import (
     LONE_SURROGATE,
     MISSING_ID,
     NUL_CHARACTER,
+    WRONG_LENGTH,
     WRONG_TYPE,
     InputFile,
 )
@@ -73,17 +74,19 @@ def parse_pair(
 ) -> Parsed:
     """Return a query; of each of its positives a passage and a judgement; and its negatives as passages.
 
-    A row without a positive (null, an empty list, an empty cell) is a query without one. The grade of a judgement is
-    that of the row (``pair_grade``), 1 without any. A negative counts as judged, with grade 0, if the file says so.
+    A row without a positive (null, an empty list or one of nulls, a blank cell) is a query without one. The grade of a
+    judgement is that of the row (``pair_grade``), or of its place in a list as long as that of the positives; 1 without
+    any. A negative counts as judged, with grade 0, if the file says so.
     """
     columns = file.columns
     [(kind, (query_id, query))] = parse_query(file, identifier, anchor)
     title = parse_text(title, columns.title)
     late, negatives = further[: len(columns.late_grades)], further[len(columns.late_grades) :]
     name, label = _grade_of(file, label, late)
-    grade = 1.0 if name is None else pair_grade(label, name)
+    passages = _passages(positive, columns.positive, title)
+    grades = [1.0] * len(passages) if name is None else _grades(label, name, len(passages))
     found: list[tuple[str, str, float | None]] = [
-        (*passage, grade) for passage in _passages(positive, columns.positive, title)
+        (*passage, grade) for passage, grade in zip(passages, grades, strict=True)
     ]
     if not all(text for _, text, _ in found):
         raise RejectedRowError(EMPTY_TEXT)
@@ -109,9 +112,19 @@ PARSERS: dict[str, Callable[..., Parsed]] = {
 
 def _passages(value: Any, column: str | None, title: str) -> list[tuple[str, str]]:
     """Return (id, passage string) of a string, of an object with a text, or of a list of those."""
-    if value is None or value == "":
-        return []
-    return [passage_of(each, column, title) for each in (value if isinstance(value, list) else [value])]
+    values = value if isinstance(value, list) else [value]
+    if all(each is None or (isinstance(each, str) and not each.strip()) for each in values):
+        return []  # datasets pad lists with nulls
+    return [passage_of(each, column, title) for each in values]
+
+
+def _grades(label: Any, column: str, passages: int) -> list[float]:
+    """Return the grade of each of a row's passages: one for all, or a list of as many."""
+    if not isinstance(label, list):
+        return [pair_grade(label, column)] * passages
+    if len(label) != passages:
+        raise RejectedRowError(f"{WRONG_LENGTH} {column}")
+    return [pair_grade(each, column) for each in label]
 
 
 def passage_of(value: Any, column: str | None, title: str = "") -> tuple[str, str]:

@@ -9,7 +9,7 @@ TO_PASSAGE = (
     "docid", "doc_id", "doc-id", "docno", "document_id", "pid", "passage_id", "passage-id", "corpus_id",
     "corpus-id",
 )  # fmt: skip
-TO_QUERY = ("qid", "query_id", "query-id", "question_id")
+TO_QUERY = ("qid", "query_id", "topic_id", "topic-id", "question_id", "question-id", "query-id")
 # ... and in its own file. In pairs, a bare `id` may be the pair's: one query may stand in several.
 PASSAGE_IDS = ("_id", "id", *TO_PASSAGE)
 QUERY_IDS = ("_id", "id", *TO_QUERY)
@@ -39,7 +39,10 @@ NUMBERED_NEGATIVE = re.compile(r"(?:hard_?)?neg(?:ative)?s?_?(\d+)")
 
 GRADES = ("score", "grade", "relevance", "rel", "label")  # in qrels
 # Beside pairs, in the order in which one of several counts; a teacher's scores are called so, too.
-LABELS = ("label", "grade", "relevance", "rel", "score", "similarity")
+LABELS = (
+    "label", "labels", "grade", "relevance", "rel", "relevance_label", "is_relevant", "relevant", "is_duplicate",
+    "score", "relevance_score", "similarity", "similarity_score",
+)  # fmt: skip
 
 # What a positive or a negative may be an object of.
 OBJECT_TEXTS = (*PASSAGE_TEXTS, "paragraph_text", "paragraph")
