@@ -79,6 +79,8 @@ def sample_of(rows: Rows) -> tuple[pa.Table, list[str]]:
                     "is_positive": positive,
                     "countable": positive and retrieved,
                     "is_candidate": not positive and not masked,
+                    "in_order": True,
+                    "weight": int(not masked),  # no query has so many candidates that some are left out
                     **{name: row[name] for name in ("logit", "bm25", "similarity_dense")},
                 }
             )

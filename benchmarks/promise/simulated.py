@@ -1,8 +1,9 @@
-"""How often the promise breaks where the truth is known: by the threshold that is chosen, and by a walk.
+"""How often the promise breaks where the truth is known: by what is chosen, from all candidates and from a part.
 
     python -m benchmarks.promise.simulated
 
-A walk from the strict end to the first failure is what `choose` replaces. Each line: draws in which a threshold was
+Three rules: a walk from the strict end to the first failure, which `choose` replaced; `choose`, all candidates of each
+query scored; `choose` on the part of them that is scored, `sample_rows`. Each line: draws in which a threshold was
 estimated, and, of those, in which more of the mined than was asked are relevant; the mean true rate; what was mined
 of what was asked.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from benchmarks.promise.worlds import WORLDS, Drawn, World, draw
 from hardneg.transforms.judge.counts import Counts, count
 from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Estimate, choose, extract
+from hardneg.transforms.judge.sample_rows import all_rows, sample_rows
 
 NEGATIVES = 5
 TARGETS = (0.02, 0.05, 0.1)
@@ -40,14 +42,26 @@ def chosen(estimate: Estimate, target: float) -> float | None:
     return choose(estimate, target).threshold
 
 
-def counts_of(drawn: Drawn, name: str) -> Counts:
-    """Count a drawn collection, all of it scored."""
+def counts_of(drawn: Drawn, name: str, lots: np.random.Generator | None) -> Counts:
+    """Count a drawn collection, all of it scored, or, with lots, the part that a calibration sample scores."""
     queries, width = drawn.score.shape
     ids = [f"{name}, query {number}" for number in range(queries)]
-    return count(ids, np.repeat(np.arange(queries), width), drawn.score.ravel(), drawn.known.ravel(), NEGATIVES)
+    query, score, known = np.repeat(np.arange(queries), width), drawn.score.ravel(), drawn.known.ravel()
+    part = all_rows(~known, known)
+    if lots is not None:
+        order = -np.arange(len(query)).astype(np.float64)
+        part = sample_rows(query, ~known, known, order, lots.permutation(len(query)), NEGATIVES)
+    kept = (part.weight > 0) | known
+    in_order, weight = part.in_order[kept], part.weight[kept]
+    return count(ids, query[kept], score[kept], known[kept], NEGATIVES, in_order=in_order, weight=weight)
 
 
-RULES: dict[str, Callable[[Estimate, float], float | None]] = {"walk": by_walk, "laxest that holds": chosen}
+Rule = Callable[[Estimate, float], float | None]
+RULES: dict[str, tuple[bool, Rule]] = {
+    "walk, all scored": (False, by_walk),
+    "laxest, all scored": (False, chosen),
+    "laxest, a part scored": (True, chosen),
+}
 
 
 def try_world(world: World, draws: int) -> dict[tuple[float, str], Outcomes]:
@@ -55,9 +69,11 @@ def try_world(world: World, draws: int) -> dict[tuple[float, str], Outcomes]:
     found: dict[tuple[float, str], Outcomes] = {(target, rule): [] for target in TARGETS for rule in RULES}
     for seed in range(draws):
         drawn = draw(world, np.random.default_rng(seed))
-        estimate = extract(counts_of(drawn, f"draw {seed}"), DEFAULT_GAMMA)
+        lots = np.random.default_rng([seed, 1])
+        whole, part = (extract(counts_of(drawn, f"draw {seed}", each), DEFAULT_GAMMA) for each in (None, lots))
         for (target, rule), outcomes in found.items():
-            threshold = RULES[rule](estimate, target)
+            is_part, choice = RULES[rule]
+            threshold = choice(part if is_part else whole, target)
             if threshold is not None:
                 mined = drawn.mined(threshold, NEGATIVES)
                 asked = NEGATIVES * world.queries

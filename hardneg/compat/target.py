@@ -31,7 +31,7 @@ from hardneg.transforms.mining.pair_scores import Score
 from hardneg.transforms.mining.sampling import sample_block
 from hardneg.transforms.retrieval.dense import pair_similarities
 
-SAMPLE = 400  # queries, as in the pipeline, all of whose candidates the cross-encoder scores
+SAMPLE = 400  # queries, as in the pipeline, of whose candidates the cross-encoder scores some 30
 FREE_SAMPLE = 4000  # where it scores none
 
 _BLOCK = 256
@@ -110,8 +110,8 @@ def _check_positives(rows: Sequence[pa.Table], judge: JudgeName) -> None:
     positives = sum(int(pc.sum(table["countable"]).as_py() or 0) for table in rows)
     if judge == "bi-encoder" and positives < FALLBACK_POSITIVES:
         raise InputError(
-            f"{positives} known positives were retrieved, too few to calibrate the judge 'bi-encoder' by (at least "
-            f"{FALLBACK_POSITIVES}): give more positives, a larger range_max, or a cross_encoder."
+            f"{positives} known positives were retrieved, too few to calibrate the judge 'bi-encoder' by: give more "
+            "positives, a larger range_max, or a cross_encoder."
         )
 
 

@@ -21,7 +21,7 @@ from hardneg.pipelines.runs.runner import pipeline_options, run_graph
 from hardneg.pipelines.runs.work_folder import ESTIMATE, working
 from hardneg.transforms.core import storage
 from hardneg.transforms.corpus.ingestion import sample_passages
-from hardneg.transforms.filters.order import steps
+from hardneg.transforms.judge.sample_rows import pairs_per_query
 from hardneg.transforms.models.loaded import bi_encoder, cross_encoder
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import ModelSpec
@@ -72,7 +72,7 @@ def estimate(config: MineConfig, beam_args: Sequence[str]) -> list[str]:
 
 
 def _pairs(plan: Plan, queries: int, passages: int) -> int:
-    """Return about how many pairs are scored: the calibration sample completely, of the other queries the first few."""
+    """Return about how many pairs are scored: of the calibration sample its part, of other queries the first few."""
     config = plan.config
     if not plan.scores:
         return 0
@@ -80,8 +80,10 @@ def _pairs(plan: Plan, queries: int, passages: int) -> int:
     calibrated = (
         min(queries, config.calibration_queries) if plan.denoising is None and config.target.needs_sample else 0
     )
-    completely = queries if config.score == "all" or config.order == "judge" else calibrated
-    return completely * every + (queries - completely) * (min(passages, next(steps(config.negatives))) + 1)
+    if config.score == "all" or config.order == "judge":
+        return queries * every
+    sampled = min(every, pairs_per_query(config.negatives) + 1)
+    return calibrated * sampled + (queries - calibrated) * (min(passages, config.negatives) + 1)
 
 
 def _rate(work: Callable[[], int]) -> float:
@@ -97,7 +99,7 @@ def _encode(spec: ModelSpec, sample: list[str]) -> int:
 
 def _score(config: MineConfig, sample: list[str]) -> int:
     # The first words of a passage are about as long as a query, and a query's first candidates are scored together.
-    together = next(steps(config.negatives))
+    together = config.negatives
     queries = [sample[place - place % together][:80] for place in range(len(sample))]
     logits, _ = cross_encoder(config.cross_encoder_spec).score(queries, sample)
     return len(logits)

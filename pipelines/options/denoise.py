@@ -130,9 +130,10 @@ class DenoiseOptions(BaseModel):
         400,
         ge=1,
         description="Queries of the calibration sample. More, if the target is unsupported for want of positives; "
-        "fewer for a quick trial: each is scored completely.",
+        "fewer for a quick trial: each costs about six times --negatives pairs.",
         json_schema_extra=about(
-            "校准样本的查询数。因正例不够而 unsupported 时调大；快速试跑时调小：样本中的查询都要完整打分", group="judge"
+            "校准样本的查询数。因正例不够而 unsupported 时调大；快速试跑时调小：每个查询约打分 6 倍 --negatives 对",
+            group="judge",
         ),
     )
     max_sigmoid: float | None = Field(

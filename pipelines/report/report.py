@@ -29,7 +29,7 @@ class Report:
         judge: the name of its judge.
         promised: of the run's negatives, as its manifest has it.
         negatives: asked of each query.
-        sample: queries, pairs, candidates and positives of the calibration sample; pairs that are not scored.
+        sample: queries, pairs, candidates and positives of the calibration sample; pairs that it scores, and lacks.
         outcomes: what each target and threshold would keep of the sample.
         mined: what the run kept.
         verdicts, reasons: candidates of each.
@@ -95,6 +95,7 @@ def report(run: str, options: ReportOptions) -> Report:
         sample={
             "queries": len(sample.query_ids),
             "pairs": len(rows),
+            "pairs_to_score": sample.asked,
             "pairs_missing": sample.missing,
             "candidates": _count(rows["is_candidate"]),
             "positives": _count(rows["is_positive"]),
@@ -143,6 +144,12 @@ def _notes(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sam
     said = []
     if sample.missing:
         said.append(_missing_note(run, config, denoising, sample))
+    elif sample.asked < len(sample.rows):
+        said.append(
+            f"Of the calibration sample {sample.asked:,} of {len(sample.rows):,} pairs are scored: the first of each "
+            "query in order, and some that are drawn from the others. What is kept is counted among the first, "
+            "so a strict threshold keeps at least as many as are shown."
+        )
     of_run = {"max_sigmoid": config.max_sigmoid, "absolute_margin": config.absolute_margin,
               "relative_margin": config.relative_margin}  # fmt: skip
     replaced = [f"--{name.replace('_', '-')}" for name, value in of_run.items() if value is not None]
@@ -168,7 +175,7 @@ def _missing_note(run: FinishedRun, config: MineConfig, denoising: CalibratedJud
     why = "the run was mined with --judge-file" if config.judge_file else "the run was mined without a target"
     if denoising.judge_name == "bi-encoder":
         why = "the run's judge is bi-encoder"
-    what = f"{sample.missing:,} of {len(sample.rows):,} pairs of the calibration sample are not scored ({why})"
+    what = f"{sample.missing:,} of {sample.asked:,} pairs of the calibration sample are not scored ({why})"
     if denoising.judge_name == "bi-encoder" and not config.policy.needs_logit:
         meaning = "so nothing is estimated for sigmoid thresholds"
     else:

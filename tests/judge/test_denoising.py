@@ -46,6 +46,8 @@ def sample(queries: int, seed: int = 0, positives: int = 1, spread: float = 2.0)
                     "is_positive": positive,
                     "countable": positive,
                     "is_candidate": not positive,
+                    "in_order": True,
+                    "weight": 1,
                     **dict(zip(SIGNALS, (float(signal) for signal in signals), strict=True)),
                 }
             )
@@ -100,27 +102,48 @@ def test_missing_scores_are_counted() -> None:
         make_judge([table], [queries_of(table)], 12, DENSE, PLAIN, COMBINED, 9, {})
 
 
-def test_an_unsupported_target_falls_back_on_a_leak_rate() -> None:
+def test_an_unsupported_target_falls_back_on_the_stricter_of_two_witnesses() -> None:
     made = scored(sample(25))
     denoising = calibrate(made, PLAIN, replace(COMBINED, false_negative_rate=0.01))
     assert denoising.status == "unsupported"
     assert "at least about" in denoising.reason
-    assert denoising.reason.endswith("; a leak rate of 0.05 is used instead")
-    assert denoising.threshold == leak_rate_threshold(made.scores[made.countable], 0.05)
+    assert denoising.reason.endswith("by 25 known positives: a guess, not a bound")
+    fallback = denoising.fallback
+    assert fallback["leak_threshold"] == leak_rate_threshold(made.scores[made.countable], 0.1)
+    assert denoising.threshold == fallback["threshold"] <= fallback["leak_threshold"]
     assert denoising.choice["positives_needed"] > 25
     assert denoising.max_sigmoid is None
+    assert denoising.leak == {}
     entry = denoising.manifest_entry()
     assert entry["status"] == "unsupported"
-    assert entry["leak"]["alpha"] == 0.05
+    assert entry["fallback"]["positives"] == 25
+    assert CalibratedJudge.from_json(denoising.to_json()) == denoising
 
 
-def test_with_fewer_than_nineteen_positives_the_sigmoid_decides() -> None:
-    denoising = calibrate(scored(sample(18)), PLAIN, COMBINED)
+@pytest.mark.parametrize("judge", ["combined", "cross-encoder", "bi-encoder"])
+@pytest.mark.parametrize("positives", [1, 5, 18])
+def test_a_few_positives_are_enough_for_triplets(positives: int, judge: Any) -> None:
+    table = sample(20)
+    row = pa.array(range(len(table)))
+    known = pa.array([place % 20 == 0 and place // 20 < positives for place in row.to_pylist()])
+    kept = table.filter(pa.array([place % 20 != 0 or place // 20 < positives for place in row.to_pylist()]))
+    assert sum(known.to_pylist()) == positives
+    denoising = calibrate(scored(kept, judge), PLAIN, Target(judge, 0.05))
+    assert denoising.status == "unsupported"
+    assert f"by {positives} known positives: a guess, not a bound" in denoising.reason
+    assert denoising.threshold is not None
+    assert denoising.figures["mined"] > 0
+
+
+def test_without_any_positive_the_sigmoid_decides_and_what_is_missing_is_said() -> None:
+    table = sample(18, positives=0)
+    denoising = calibrate(scored(table), PLAIN, COMBINED)
     assert (denoising.status, denoising.threshold, denoising.max_sigmoid) == ("unsupported", None, 0.1)
+    assert "nothing says how a relevant passage scores" in denoising.reason
+    assert "see that queries and positives belong together" in denoising.reason
     assert denoising.figures["yield"] > 0, "yield and hardness stand beside every status"
-    assert calibrate(scored(sample(19)), PLAIN, replace(COMBINED, false_negative_rate=0.001)).threshold is not None
-    with pytest.raises(HardnegError, match=r"too few to calibrate the judge bi-encoder by \(at least 19\)"):
-        calibrate(scored(sample(18), "bi-encoder"), PLAIN, Target("bi-encoder", 0.05))
+    with pytest.raises(HardnegError, match=r"^0 known positives .* no sigmoid to fall back on"):
+        calibrate(scored(table, "bi-encoder"), PLAIN, Target("bi-encoder", 0.05))
 
 
 def test_a_leak_rate_is_split_conformal_and_demands_its_positives() -> None:
@@ -147,7 +170,7 @@ def test_what_depends_on_labels_supports_no_rate(policy: dict[str, Any]) -> None
     assert denoising.status == "unsupported"
     assert denoising.reason.startswith(f"{next(iter(policy))} drops candidates by what is labelled")
     assert denoising.choice["upper_bound"] is None
-    assert denoising.threshold is not None, "the leak rate stands in"
+    assert denoising.threshold is not None, "the fallback stands in"
 
 
 def test_thresholds_on_the_score_leave_out_candidates_and_positives_alike() -> None:

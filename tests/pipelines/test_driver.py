@@ -59,16 +59,16 @@ def test_a_dry_run_says_what_a_run_would_take(animals: Path, tiny_models: TinyMo
     options |= tiny_models.options
     lines = estimate(MineConfig(**options, negatives=4, k=20, max_sigmoid=0.1), ONE_WORKER)
     assert lines[0] == "42 passages, 10 queries, 0 rows rejected"
-    # Two retrievers; the first step of the schedule for four negatives is six; and each query's positive.
-    assert lines[1] == "at most 400 pairs retrieved; at least 70 pairs scored"
+    # Two retrievers; the four that are tried first, and each query's positive.
+    assert lines[1] == "at most 400 pairs retrieved; at least 50 pairs scored"
     assert lines[2].startswith("dense: ")
     assert lines[3].startswith("about ")
     assert not (tmp_path / "out").exists()
     lines = estimate(MineConfig(**options, score="all"), ONE_WORKER)
     assert lines[1] == "at most 420 pairs retrieved; 430 pairs scored"
-    # Three queries of the calibration sample completely, with their positives; the others as above.
+    # Of three queries of the calibration sample 24 candidates, with their positives; the others as above.
     lines = estimate(MineConfig(**options, negatives=4, k=20, calibration_queries=3), ONE_WORKER)
-    assert lines[1] == "at most 400 pairs retrieved; at least 172 pairs scored"
+    assert lines[1] == "at most 400 pairs retrieved; at least 110 pairs scored"
     lines = estimate(MineConfig(**options, judge="bi-encoder"), ONE_WORKER)
     assert lines[1] == "at most 420 pairs retrieved; at least 0 pairs scored"
 

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "known": ["mask_known"],
         "margins": ["below_lowest_positive"],
         "near_duplicates": ["DEFAULT_CONTAINMENT"],
-        "order": ["Order", "select", "selection_order", "selection_score", "steps", "try_lazily"],
+        "order": ["Order", "next_tries", "pair_lots", "select", "selection_order", "selection_score", "try_lazily"],
         "policy": ["Policy", "Rules"],
         "registry": ["FILTERS", "make_filters", "meanings", "register_filter"],
         "screening": ["Screened", "candidates_for", "screen"],

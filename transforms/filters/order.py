@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,8 @@ import pyarrow as pa
 from hardneg.transforms.core.source import Source, first_similarity
 
 Order = Literal["similarity", "fused", "judge", "random"]
+
+_SHARE_TRIED = 8
 
 
 def selection_score(
@@ -44,14 +46,19 @@ def selection_score(
         assert judge_scores is not None
         return np.where(np.isnan(judge_scores), -np.inf, judge_scores).astype(np.float64)
     if order == "random":
-        pairs = zip(query_ids.to_pylist(), candidates["passage_id"].to_pylist(), strict=True)
-        return np.array([_lot(seed, query, passage) for query, passage in pairs], dtype=np.float64)
+        return pair_lots(str(seed), query_ids, candidates["passage_id"]).astype(np.float64)
     return -candidates["fused_rank"].fill_null(np.iinfo(np.int32).max).to_numpy().astype(np.float64)
 
 
-def _lot(seed: int, query: str, passage: str) -> int:
-    """Return a number below 2**53, so that float64 holds it; the lengths keep ('a', 'bc') from ('ab', 'c')."""
-    data = b"\0".join(text.encode("utf-8") for text in (str(seed), str(len(query)), query, passage))
+def pair_lots(seed: str, query_ids: pa.ChunkedArray, passage_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return a number below 2**53 for each pair, by a digest of it and the seed: int64 (n,)."""
+    pairs = zip(query_ids.to_pylist(), passage_ids.to_pylist(), strict=True)
+    return np.array([_lot(seed, query, passage) for query, passage in pairs], dtype=np.int64)
+
+
+def _lot(seed: str, query: str, passage: str) -> int:
+    """Return a number that float64 holds too; the lengths keep ('a', 'bc') from ('ab', 'c')."""
+    data = b"\0".join(text.encode("utf-8") for text in (seed, str(len(query)), query, passage))
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") >> 11
 
 
@@ -69,15 +76,17 @@ def selection_order(
     return rows[np.lexsort((rows, -score[rows], query[rows]))]
 
 
-def steps(negatives: int) -> Iterator[int]:
-    """Yield how many of a query's candidates to have tried after each step: half more each time.
+def next_tries(lacking: npt.NDArray[np.int64], tried: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how many further candidates each query tries: as many as it still lacks, so that few are tried in vain.
 
-    A fixed schedule, so that what is scored depends on the query alone, not on its block.
+    Or an eighth of what it has tried, if that is more: where one candidate in ten passes, rounds of one would never
+    end. A function of the query alone, so that what is scored does not depend on its block.
+
+    Args:
+        lacking: negatives that each query still needs, shape (queries,).
+        tried: its candidates tried so far.
     """
-    scored = negatives + (negatives + 1) // 2
-    while True:
-        yield scored
-        scored += max(1, scored // 2)
+    return np.where(lacking > 0, np.maximum(lacking, tried // _SHARE_TRIED), 0)
 
 
 def try_lazily(
@@ -96,11 +105,12 @@ def try_lazily(
     """
     owner = query[ordered]
     place = np.arange(len(ordered)) - np.searchsorted(owner, owner)
-    most = int(place.max(initial=-1)) + 1
-    tried, found = 0, np.zeros(int(query.max(initial=-1)) + 1, dtype=np.int64)
-    for upto in steps(negatives):
-        rows = ordered[(place >= tried) & (place < upto) & (found[owner] < negatives)]
-        if tried >= most or not len(rows):
+    queries = int(query.max(initial=-1)) + 1
+    tried, found = np.zeros(queries, dtype=np.int64), np.zeros(queries, dtype=np.int64)
+    while True:
+        upto = tried + next_tries(negatives - found, tried)
+        rows = ordered[(place >= tried[owner]) & (place < upto[owner])]
+        if not len(rows):
             return
         np.add.at(found, query[rows[passes(rows)]], 1)
         tried = upto

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibrated_judge": ["CalibratedJudge", "JudgeName", "Target", "conditions_of", "difficulty"],
         "calibration": ["calibrate", "check_judge", "estimated_gamma", "make_judge"],
         "counts": ["EDGES", "Counts", "Scale", "bins", "count", "edges"],
+        "fallback": ["Fallback", "LocalRelevance", "ScoredCandidates", "fall_back", "local_relevance"],
         "false_negative_rate": ["MIN_POSITIVES", "Choice", "Estimate", "choose", "extract"],
         "gamma": ["GammaEstimate", "estimate_gamma"],
         "judge": [
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "leak_rate": ["clopper_pearson", "leak_rate_threshold"],
         "sample": ["SAMPLE", "SampleScores", "score_sample", "signals_of"],
+        "sample_rows": ["SampleRows", "all_rows", "pairs_per_query", "sample_rows"],
         "seen_pairs": [
             "NO_DIGESTS",
             "SEEN",

@@ -57,11 +57,12 @@ class CalibratedJudge:
         judge_name: which judge.
         judge: the function.
         threshold: a candidate passes if its judge score is below; None: the judge has no say.
-        max_sigmoid: set where a target could not be supported and too few positives were there for a leak rate.
+        max_sigmoid: set where a target could not be supported, and no known positive was there to choose by.
         status: ``estimated``, ``unsupported``, or None where no target was asked for.
         reason: one sentence, to be printed with the status.
         choice: the fields of ``false_negative_rate.Choice`` for a false-negative rate.
-        leak: alpha, threshold and positives of the leak rate, asked for or fallen back on.
+        leak: alpha, threshold and positives of the leak rate that was asked for.
+        fallback: the fields of ``fallback.Fallback``, where a false-negative rate could not be supported.
         positive_median: median judge score of the sample's known positives.
         gap_quantiles: of the similarity gap between the lowest positive and a candidate, 101 of them.
         sample: what it was calibrated on.
@@ -78,6 +79,7 @@ class CalibratedJudge:
     reason: str = ""
     choice: dict[str, Any] = field(default_factory=dict)
     leak: dict[str, Any] = field(default_factory=dict)
+    fallback: dict[str, Any] = field(default_factory=dict)
     positive_median: float | None = None
     gap_quantiles: tuple[float, ...] = ()
     sample: dict[str, Any] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class CalibratedJudge:
             "reason": self.reason,
             **{name: value for name, value in self.choice.items() if name not in ("status", "reason", "threshold")},
             **({"leak": self.leak} if self.leak else {}),
+            **({"fallback": self.fallback} if self.fallback else {}),
             "sample": self.sample,
             "figures": self.figures,
         }

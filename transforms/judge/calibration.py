@@ -18,6 +18,7 @@ from hardneg.transforms.filters.order import select, selection_order
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.filters.threshold import passes, sigmoid_passes
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, model_identity
+from hardneg.transforms.judge.fallback import Fallback, ScoredCandidates, fall_back
 from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, extract
 from hardneg.transforms.judge.gamma import estimate_gamma
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
@@ -75,10 +76,7 @@ def check_judge(judge: str, conditions: dict[str, Any], name: str, models: list[
     return judge
 
 
-FALLBACK_LEAK_RATE = 0.05
-
-
-FALLBACK_POSITIVES = 19  # the fewest that a leak rate of 0.05 can be had from
+FALLBACK_POSITIVES = 1  # the fewest that a threshold can be had from
 
 
 FALLBACK_MAX_SIGMOID = 0.1  # RocketQA (Qu et al. 2021)
@@ -90,8 +88,8 @@ _QUANTILES = 101
 def calibrate(scored: SampleScores, policy: Policy, target: Target) -> CalibratedJudge:
     """Choose the threshold for a target.
 
-    Where a false-negative rate cannot be supported, a leak rate of ``FALLBACK_LEAK_RATE`` stands in, or, with fewer
-    than ``FALLBACK_POSITIVES`` known positives, a sigmoid of ``FALLBACK_MAX_SIGMOID``.
+    Where a false-negative rate cannot be supported, the threshold of ``fallback.fall_back`` stands in, or, without
+    any known positive, a sigmoid of ``FALLBACK_MAX_SIGMOID``.
 
     Args:
         scored: the sample.
@@ -105,6 +103,7 @@ def calibrate(scored: SampleScores, policy: Policy, target: Target) -> Calibrate
     status, reason = None, ""
     choice: dict[str, Any] = {}
     leak: dict[str, Any] = {}
+    fallback: dict[str, Any] = {}
     thresholds: list[float] = []
     max_sigmoid = None
     if target.leak_rate is not None:
@@ -121,11 +120,17 @@ def calibrate(scored: SampleScores, policy: Policy, target: Target) -> Calibrate
         if chosen.threshold is not None:
             thresholds.append(chosen.threshold)
         elif not leak and len(positives) >= FALLBACK_POSITIVES:
-            leak = _leak(positives, FALLBACK_LEAK_RATE)
-            reason += f"; a leak rate of {FALLBACK_LEAK_RATE:g} is used instead"
+            instead = _fall_back(scored, policy)
+            fallback = asdict(instead)
+            thresholds.append(instead.threshold)
+            reason += f"; {instead.sentence}"
         elif not leak:
             max_sigmoid = FALLBACK_MAX_SIGMOID
-            reason += f"; the cross-encoder's sigmoid below {FALLBACK_MAX_SIGMOID:g} is used instead"
+            reason += (
+                f"; nothing says how a relevant passage scores, so the cross-encoder's sigmoid below "
+                f"{FALLBACK_MAX_SIGMOID:g} is used instead, which lets through more or fewer with each model: see that "
+                f"queries and positives belong together, or retrieve more with {parameter('k')}"
+            )
             _check_sigmoid_can_be_had(target, len(positives))
     if leak:
         thresholds.append(leak["threshold"])
@@ -139,11 +144,20 @@ def calibrate(scored: SampleScores, policy: Policy, target: Target) -> Calibrate
         reason=reason,
         choice=choice,
         leak=leak,
+        fallback=fallback,
         positive_median=_median(scored.published[scored.positive]),
         gap_quantiles=_gap_quantiles(scored),
         sample=_describe(scored),
         figures=_figures(scored, policy.negatives, threshold, max_sigmoid) if status else {},
     )
+
+
+def _fall_back(scored: SampleScores, policy: Policy) -> Fallback:
+    rows = selection_order(scored.query, scored.scored_candidate, scored.order)
+    candidates = ScoredCandidates(scored.query[rows], scored.scores[rows].astype(np.float64), scored.weight[rows])
+    positives = scored.scores[scored.countable]
+    published = scored.published[rows].astype(np.float64)
+    return fall_back(positives, candidates, len(scored.query_ids), policy.negatives, scored.judge.scale, published)
 
 
 def _choose(scored: SampleScores, policy: Policy, target: Target) -> Choice:
@@ -173,7 +187,7 @@ def _check_sigmoid_can_be_had(target: Target, positives: int) -> None:
     if target.judge == "bi-encoder":
         raise InputError(
             f"{positives} known positives were retrieved in the calibration sample, too few to calibrate the judge "
-            f"bi-encoder by (at least {FALLBACK_POSITIVES}), and it has no sigmoid to fall back on: give more "
+            f"bi-encoder by, and it has no sigmoid to fall back on: give more "
             f"positives, or {parameter('judge')} cross-encoder."
         )
 
@@ -206,6 +220,7 @@ def _describe(scored: SampleScores) -> dict[str, Any]:
         "queries": len(scored.query_ids),
         "digest": hashlib.blake2b("\n".join(scored.query_ids).encode("utf-8"), digest_size=16).hexdigest(),
         "candidates": int(scored.candidate.sum()),
+        "candidates_scored": int(scored.scored_candidate.sum()),
         "positives": int(scored.positive.sum()),
         "positives_counted": int(scored.countable.sum()),
     }
@@ -220,8 +235,7 @@ def _figures(
         passing &= passes(scored.scores, threshold)
     if max_sigmoid is not None:
         passing &= sigmoid_passes(scored.logits, max_sigmoid)
-    ordered = selection_order(scored.query, scored.candidate, scored.order)
-    mined = select(scored.query, ordered, passing, negatives) > 0
+    mined = select(scored.query, scored.tried, passing, negatives) > 0
     return {
         "mined": int(mined.sum()),
         "yield": float(mined.sum() / (negatives * len(scored.query_ids))),

@@ -81,8 +81,10 @@ class Counts:
     """The counts of a calibration sample, or of a part of it.
 
     Attributes:
-        A: int32 (copies, 513); candidates by the bin of their score.
-        R: int32 (copies, 513); its running sum up to k is the number of mined at threshold k.
+        A: int32 (copies, 513); candidates by the bin of their score; those that were drawn, by their weight.
+        R: int32 (copies, 513); its running sum up to k is the number of mined at threshold k: of each query at most
+            N, and as many as pass, those that were drawn by their weight. A draw gives too few on average (the
+            smaller of N and a noisy number is on average below the smaller of N and its mean), which is safe.
         C: int32 (copies, 513); known positives by the bin of their score.
         V: int32 (copies, 513); its running sum up to k is the number of known positives that would have
             been mined at threshold k, had they not been known.
@@ -108,6 +110,8 @@ def count(
     scale: Scale = "standardised",
     copies: int = COPIES,
     at_once: int = QUERIES_AT_ONCE,
+    in_order: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
 ) -> Counts:
     """Run every candidate and every known positive of some queries through the selection rule.
 
@@ -125,19 +129,30 @@ def count(
         scale: the scale of the scores.
         copies: the sample and its bootstrap copies.
         at_once: queries whose histograms are in memory together; the counts do not depend on it.
+        in_order: bool (rows,); rows of which all that stand before them in the query are here. The others were drawn
+            from what lies deeper. Default: all.
+        weight: int (rows,); how many candidates a candidate stands for. Default: 1.
 
     Raises:
-        ValueError: arrays of different lengths, rows not sorted by query, a NaN score, N below 1.
+        ValueError: arrays of different lengths, rows not sorted by query, a NaN score, N below 1, a positive that is
+            not in order.
     """
     of_query, is_pos = np.asarray(query, dtype=np.int64), np.asarray(is_positive, dtype=np.bool_)
     score_bins = bins(score, scale)
+    weights_of = np.ones(len(of_query), dtype=np.int64) if weight is None else np.asarray(weight, dtype=np.int64)
+    ordered = np.ones(len(of_query), dtype=np.bool_) if in_order is None else np.asarray(in_order, dtype=np.bool_)
     _check_rows(of_query, score_bins, is_pos, len(query_ids), negatives)
-    full = _full_from(of_query, score_bins, is_pos, len(query_ids), negatives)
+    if not ordered.shape == weights_of.shape == of_query.shape or (is_pos & ~ordered).any():
+        raise ValueError("in_order and weight must be those of the rows, and known positives must be in order")
+    full = np.zeros(len(of_query), dtype=np.int64)  # looked at for known positives alone, which are in order
+    full[ordered] = _full_from(of_query[ordered], score_bins[ordered], is_pos[ordered], len(query_ids), negatives)
     totals = np.zeros((4, copies, EDGES + 1), dtype=np.int64)
     for first in range(0, len(query_ids), at_once):
         ids = query_ids[first : first + at_once]
         rows = slice(*np.searchsorted(of_query, [first, first + len(ids)]))
-        histograms = _histograms(of_query[rows] - first, score_bins[rows], full[rows], is_pos[rows], len(ids))
+        histograms = _histograms(
+            of_query[rows] - first, score_bins[rows], full[rows], is_pos[rows], weights_of[rows], len(ids), negatives
+        )
         # A float64 matrix product is exact here (integers far below 2**53), and fast.
         weights = copy_weights(ids, copies).T.astype(np.float64)
         totals += np.stack([np.rint(weights @ each).astype(np.int64) for each in histograms])
@@ -186,18 +201,24 @@ def _full_from(query: IntArray, score: IntArray, is_positive: BoolArray, queries
 
 
 def _histograms(
-    query: IntArray, score: IntArray, full: IntArray, is_positive: BoolArray, queries: int
+    query: IntArray,
+    score: IntArray,
+    full: IntArray,
+    is_positive: BoolArray,
+    weight: IntArray,
+    queries: int,
+    negatives: int,
 ) -> list[FloatArray]:
     """Return A, R, C, V of each query by itself: four float64 (queries, 513)."""
     width = EDGES + 1
 
-    def by_bin(bin_numbers: IntArray, chosen: BoolArray) -> FloatArray:
+    def by_bin(bin_numbers: IntArray, chosen: BoolArray, each: IntArray | None = None) -> FloatArray:
         cells = query[chosen] * width + bin_numbers[chosen]
-        return np.bincount(cells, minlength=queries * width).reshape(queries, width).astype(np.float64)
+        sums = np.bincount(cells, None if each is None else each[chosen], minlength=queries * width)
+        return sums.reshape(queries, width).astype(np.float64)
 
-    taken = score < full  # at the thresholds score <= k < full, and at no other
-    result = []
-    for kind in (~is_positive, is_positive):
-        result.append(by_bin(score, kind))
-        result.append(by_bin(score, kind & taken) - by_bin(full, kind & taken))
-    return result
+    candidates = by_bin(score, ~is_positive, weight)
+    mined = np.diff(np.minimum(np.cumsum(candidates, axis=1), negatives), axis=1, prepend=0.0)
+    taken = is_positive & (score < full)  # at the thresholds score <= k < full, and at no other
+    leaked = by_bin(score, taken) - by_bin(full, taken)
+    return [candidates, mined, by_bin(score, is_positive), leaked]

@@ -113,6 +113,7 @@ def fit_judge(
     *,
     is_candidate: Mask = None,
     in_window: Mask = None,
+    weight: npt.ArrayLike | None = None,
 ) -> Judge:
     """Fit means, deviations and weights on a calibration sample.
 
@@ -129,13 +130,17 @@ def fit_judge(
         is_candidate: bool (rows,); what positives are compared with. Default: all that is not positive.
         in_window: bool (rows,); retrieved inside the rank window. Only these rows enter means, deviations
             and comparisons. Default: all.
+        weight: int (rows,); how many rows a row stands for in the signals of ``global_only``, which are scored for a
+            part of the rows: those of weight 0 may lack them. Default: 1.
 
     Raises:
         InputError: no signal, one with NaN or infinite values, or no row in the window.
         ValueError: arrays of different lengths.
     """
-    columns, group = _checked(signals, query)
+    columns, group = _checked(_where_scored(signals, global_only, weight), query)
     rows = len(group)
+    each = np.ones(rows, dtype=np.int64)
+    scored = each if weight is None else np.asarray(weight, dtype=np.int64)
     window = _mask(in_window, rows, default=np.ones(rows, dtype=np.bool_))
     positive = _mask(is_positive, rows) & window
     candidate = _mask(is_candidate, rows, default=~_mask(is_positive, rows)) & window & ~positive
@@ -143,8 +148,9 @@ def fit_judge(
         raise InputError("nothing was retrieved inside the rank window: there is nothing to fit a judge on")
     raw: list[tuple[str, float, float, float, float]] = []
     for name, values in columns.items():
-        mean, deviation = _collection_constants(values[window])
-        s = _separation(values, group, positive, candidate)
+        stands_for = scored if name in global_only else each
+        mean, deviation = _collection_constants(values[window], stands_for[window])
+        s = _separation(values, group, positive & (stands_for > 0), np.where(candidate, stands_for, 0))
         raw.append((name, mean, deviation, s, max(math.log(s / (1 - s)), WEIGHT_FLOOR)))
     total = math.fsum(weight for *_, weight in raw)
     return Judge(
@@ -232,6 +238,7 @@ def cross_fit(
     *,
     is_candidate: Mask = None,
     in_window: Mask = None,
+    weight: npt.ArrayLike | None = None,
     folds: int = FOLDS,
 ) -> npt.NDArray[np.float32]:
     """Return scores of which none comes from a judge fitted on its own query: float32 (rows,).
@@ -247,9 +254,10 @@ def cross_fit(
 
     The other arguments, and errors, as in ``fit_judge``.
     """
-    columns, _ = _checked(signals, query)
+    columns, _ = _checked(_where_scored(signals, global_only, weight), query)
     index = np.asarray(query, dtype=np.int64)
     rows = len(index)
+    stands_for = np.ones(rows, dtype=np.int64) if weight is None else np.asarray(weight, dtype=np.int64)
     fold = np.array([fold_of(each, folds) for each in query_ids], dtype=np.int64)[index]
     positive = _mask(is_positive, rows)
     candidate = _mask(is_candidate, rows, default=~positive)
@@ -265,10 +273,19 @@ def cross_fit(
             global_only,
             is_candidate=candidate[fitted_on],
             in_window=window[fitted_on],
+            weight=stands_for[fitted_on],
         )
         part = {name: values[here] for name, values in columns.items()}
         scores[here] = apply_judge(judge, part, index[here], in_window=window[here])
     return scores
+
+
+def _where_scored(signals: Signals, lazily: Collection[str], weight: npt.ArrayLike | None) -> Signals:
+    """Return signals in which those that are scored lazily are 0 where nothing is scored."""
+    if weight is None:
+        return signals
+    scored = np.asarray(weight) > 0
+    return {name: np.where(scored, values, 0.0) if name in lazily else values for name, values in signals.items()}
 
 
 def _checked(
@@ -305,11 +322,14 @@ def _mask(mask: Mask, rows: int, default: BoolArray | None = None) -> BoolArray:
     return result
 
 
-def _collection_constants(values: FloatArray) -> tuple[float, float]:
+def _collection_constants(values: FloatArray, weight: IntArray) -> tuple[float, float]:
     """Return mean and deviation; ``fsum`` rounds once, so they do not depend on the order of values."""
-    mean = math.fsum(values) / len(values)
-    deviation = math.sqrt(math.fsum((values - mean) ** 2) / len(values))
-    return mean, deviation if deviation > _NO_SPREAD * float(np.abs(values).max()) else 0.0
+    total = int(weight.sum())
+    if not total:
+        return 0.0, 0.0
+    mean = math.fsum(values * weight) / total
+    deviation = math.sqrt(math.fsum((values - mean) ** 2 * weight) / total)
+    return mean, deviation if deviation > _NO_SPREAD * float(np.abs(values[weight > 0]).max()) else 0.0
 
 
 def _standardise(values: FloatArray, mean: float, deviation: float) -> FloatArray:
@@ -337,15 +357,21 @@ def _within_query(values: FloatArray, group: IntArray, window: BoolArray) -> Flo
     return np.divide(centred, deviation[group], out=np.zeros_like(values), where=spread[group])
 
 
-def _separation(values: FloatArray, group: IntArray, positive: BoolArray, candidate: BoolArray) -> float:
-    """Return how often a positive scores above a candidate of its query, shrunk towards one half."""
+def _separation(values: FloatArray, group: IntArray, positive: BoolArray, weight: IntArray) -> float:
+    """Return how often a positive scores above a candidate of its query, shrunk towards one half.
+
+    Args:
+        weight: how many candidates a row stands for; 0: it is none.
+    """
     rank = np.unique(values, return_inverse=True)[1].astype(np.int64).ravel()
     width = int(rank.max(initial=0)) + 1
     key = group * width + rank  # orders by query, then by value
-    candidates = np.sort(key[candidate])
-    start = np.searchsorted(candidates, group[positive] * width, side="left")
-    end = np.searchsorted(candidates, (group[positive] + 1) * width, side="left")
-    below = np.searchsorted(candidates, key[positive], side="left") - start
-    not_above = np.searchsorted(candidates, key[positive], side="right") - start
+    rows = np.flatnonzero(weight)
+    rows = rows[np.argsort(key[rows], kind="stable")]
+    candidates, sums = key[rows], np.concatenate([[0], np.cumsum(weight[rows])])
+    start = sums[np.searchsorted(candidates, group[positive] * width, side="left")]
+    end = sums[np.searchsorted(candidates, (group[positive] + 1) * width, side="left")]
+    below = sums[np.searchsorted(candidates, key[positive], side="left")] - start
+    not_above = sums[np.searchsorted(candidates, key[positive], side="right")] - start
     wins, ties, comparisons = int(below.sum()), int((not_above - below).sum()), int((end - start).sum())
     return (wins + ties / 2 + 0.5) / (comparisons + 1)

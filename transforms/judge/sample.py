@@ -32,6 +32,8 @@ SAMPLE = pa.schema(
         ("is_positive", pa.bool_()),  # known
         ("countable", pa.bool_()),  # of those, the ones that stand for unlabelled ones
         ("is_candidate", pa.bool_()),  # left by masks and filters
+        ("in_order", pa.bool_()),  # scored, with all that stand before it
+        ("weight", pa.int64()),  # how many rows this one stands for where a logit is needed; 0: not scored
     ]
 )
 
@@ -66,22 +68,36 @@ class SampleScores:
     candidate: BoolArray
     positive: BoolArray
     countable: BoolArray
+    in_order: BoolArray
+    weight: IntArray
+
+    @property
+    def scored_candidate(self) -> BoolArray:
+        """Candidates that were scored: the first in selection order, and what was drawn from the rest."""
+        return self.candidate & (self.weight > 0) & ~np.isnan(self.scores)
 
     @property
     def entering(self) -> IntArray:
         """Rows that enter the counts, in selection order."""
-        return selection_order(self.query, self.candidate | self.countable, self.order)
+        return selection_order(self.query, self.scored_candidate | self.countable, self.order)
 
-    def counts(self, negatives: int) -> Counts:
-        """Run every candidate and known positive through the whole rule."""
+    @property
+    def tried(self) -> IntArray:
+        """The candidates of which it is known whether they would be mined, in selection order."""
+        return selection_order(self.query, self.scored_candidate & self.in_order, self.order)
+
+    def counts(self, negatives: int, scores: FloatArray | None = None) -> Counts:
+        """Run every candidate and known positive through the whole rule; ``scores``: others than its own, per row."""
         rows = self.entering
         return count(
             self.query_ids,
             self.query[rows],
-            self.scores[rows],
+            (self.scores if scores is None else scores)[rows],
             self.countable[rows],
             negatives,
             scale=self.judge.scale,
+            in_order=self.in_order[rows],
+            weight=self.weight[rows],
         )
 
 
@@ -91,8 +107,8 @@ def score_sample(
     """Fit a judge on a sample and score the sample by cross-fitting.
 
     Args:
-        sample: of the SAMPLE schema and one column a signal, in any order; logits may be null where neither the
-            judge nor a filter needs them.
+        sample: of the SAMPLE schema and one column a signal, in any order; logits may be null where the weight is 0,
+            and where neither the judge nor a filter needs them.
         query_ids: all queries of the sample, those without rows too.
         sources: the retrievers.
         policy: what is demanded of a negative.
@@ -105,20 +121,42 @@ def score_sample(
     window, positive, countable, candidate = (
         table[column].to_numpy().copy() for column in ("in_window", "is_positive", "countable", "is_candidate")
     )
-    signals = {column: table[column].to_numpy().astype(np.float64) for column in judge_signals(name, sources)}
     logits = table[LOGIT].fill_null(np.nan).to_numpy().astype(np.float32)
+    columns = judge_signals(name, sources)
+    in_order, weight = table["in_order"].to_numpy(), table["weight"].to_numpy()
+    if LOGIT not in columns and not policy.needs_logit:  # nothing has to be scored, so all of it is there
+        in_order, weight = np.ones(len(query), dtype=np.bool_), np.ones(len(query), dtype=np.int64)
+    signals = {column: table[column].fill_null(np.nan).to_numpy().astype(np.float64) for column in columns}
     if name == "combined":
-        masks = {"is_candidate": candidate, "in_window": window}
+        masks = {"is_candidate": candidate, "in_window": window, "weight": weight}
         judge = fit_judge(signals, query, countable, **masks)
         scores = cross_fit(signals, ids, query, countable, **masks)
     else:
         (signal,) = signals
         judge = single_signal_judge(signal, "logit" if name == "cross-encoder" else "similarity")
         scores = _clipped(signals[signal], judge)
-    published = apply_judge(judge, signals, query, in_window=window) if name == "combined" else scores
+    published = scores
+    if name == "combined":
+        published = apply_judge(judge, {**signals, LOGIT: np.nan_to_num(logits)}, query, in_window=window)
+        for made in (scores, published):
+            made[np.isnan(logits)] = np.nan
     order = scores.astype(np.float64) if policy.order == "judge" else table["order"].to_numpy()
     similarity = table[first_similarity(sources)].to_numpy().astype(np.float64)
-    return SampleScores(ids, query, scores, judge, published, logits, similarity, order, candidate, positive, countable)
+    return SampleScores(
+        query_ids=ids,
+        query=query,
+        scores=scores,
+        judge=judge,
+        published=published,
+        logits=logits,
+        similarity=similarity,
+        order=order,
+        candidate=candidate,
+        positive=positive,
+        countable=countable,
+        in_order=in_order,
+        weight=weight,
+    )
 
 
 def _clipped(values: FloatArray, judge: Judge) -> npt.NDArray[np.float32]:

@@ -22,6 +22,7 @@ from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, difficulty
 from hardneg.transforms.judge.judge import cheap_scores, complete_scores
 from hardneg.transforms.mining.pair_scores import PairScores, Score
+from hardneg.transforms.mining.sampling import rows_to_score
 from hardneg.transforms.mining.screen_once import screen_rest
 
 
@@ -64,14 +65,16 @@ def judge_block(
         calibrated: the judge and its threshold.
         texts_of: passage strings by (segment, row).
         score: (query texts, passage strings) to (logits, cut to the maximum length).
-        in_sample: bool (queries,); queries of the calibration sample, all of whose candidates are scored.
+        in_sample: bool (queries,); queries of the calibration sample, whose ``rows_to_score`` are scored.
     """
     policy = rules.policy if calibrated.max_sigmoid is None else rules.policy.at_most(calibrated.max_sigmoid)
     screened = screen_rest(block, rules, texts_of)
     pairs = PairScores.of(block, texts_of, score)
     seen = candidates_for(screened, block.queries, block.candidates, rules, texts_of)
     judging = _Judging(screened, pairs, seen, calibrated, policy)
-    sampled = np.zeros(len(block.queries), dtype=np.bool_) if in_sample is None else in_sample
+    sampled = np.zeros(len(screened.query), dtype=np.bool_)
+    if in_sample is not None and in_sample.any() and judging.costs:
+        sampled = in_sample[screened.query] & (rows_to_score(block, screened, rules).weight > 0)
     judging.score_first(sampled)
     ids = block.queries["query_id"].combine_chunks().take(block.candidates["query"].combine_chunks())
     by = selection_score(block.candidates, ids, policy.order, rules.sources, policy.seed, judging.scores)
@@ -79,7 +82,7 @@ def judge_block(
     if policy.score_all or not judging.costs:
         judging.try_rows(ordered)
     else:
-        judging.try_rows(ordered[sampled[screened.query[ordered]]])
+        judging.try_rows(ordered[sampled[ordered]])
         try_lazily(screened.query, ordered, policy.negatives, judging.try_rows)
     judging.decide(ordered)
     return Judged(
@@ -115,7 +118,7 @@ class _Judging:
     def score_first(self, sampled: BoolArray) -> None:
         """Score what must be known before candidates are tried: positives, the sample, all for the judge's order."""
         screened = self._screened
-        rows = screened.positive | sampled[screened.query] & screened.in_window
+        rows = screened.positive | sampled
         if self._policy.score_all:
             rows |= screened.retrieved
         if self._policy.order == "judge":

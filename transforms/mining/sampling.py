@@ -11,14 +11,17 @@ import pyarrow as pa
 from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
 from hardneg.transforms.core.source import LOGIT
-from hardneg.transforms.filters.order import selection_score
+from hardneg.transforms.filters.order import pair_lots, selection_score
 from hardneg.transforms.filters.policy import Rules
 from hardneg.transforms.filters.screening import Screened, candidates_for, screen
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.judge.sample import signals_of
+from hardneg.transforms.judge.sample_rows import SampleRows, all_rows, sample_rows
 from hardneg.transforms.judge.seen_pairs import marked_seen
 from hardneg.transforms.mining.pair_scores import PairScores, Score
 from hardneg.transforms.mining.screen_once import keep_screened
+
+_LOTS = "calibration sample"  # of the lots by which deeper candidates are drawn
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,17 @@ def sample_block(
     screened = screen(part.queries, part.candidates, rules, texts_of)
     pairs = PairScores.of(part, texts_of, score)
     rows = np.flatnonzero(screened.in_window | screened.positive)
+    chosen = rows_to_score(part, screened, rules)
     if target.judge != "bi-encoder" or policy.needs_logit:
-        pairs.ask(rows if target.needs_sample else np.flatnonzero(screened.positive))
+        sampled_rows = chosen.weight > 0 if target.needs_sample else np.zeros(len(screened.query), dtype=np.bool_)
+        pairs.ask(np.flatnonzero(sampled_rows | screened.positive))
     candidates = keep_screened(_with_logits(block.candidates, pairs.known, mine), screened, mine)
     # What the judge learned from says nothing about how it scores what it did not.
     seen = marked_seen(part.candidates) & screened.countable
     screened.countable &= ~seen
     return Sampled(
         block=replace(block, candidates=candidates),
-        rows=_sample_rows(part, rules, target, screened, pairs, texts_of).take(pa.array(rows)),
+        rows=_laid_out(part, rules, target, screened, chosen, pairs, texts_of).take(pa.array(rows)),
         queries=block.queries.select(["query_id"]).filter(pa.array(sampled)),
         pairs=pairs,
         seen=int(seen[rows].sum()),
@@ -88,11 +93,38 @@ def _with_logits(candidates: pa.Table, known: npt.NDArray[np.float32], rows: Int
     return candidates.append_column(LOGIT, pa.array(logits, pa.float32(), mask=np.isnan(logits)))
 
 
-def _sample_rows(
-    block: Block, rules: Rules, target: Target, screened: Screened, pairs: PairScores, texts_of: TextsOf
+def rows_to_score(block: Block, screened: Screened, rules: Rules) -> SampleRows:
+    """Return which rows of a block the cross-encoder scores where they are of a query of the calibration sample.
+
+    Args:
+        block: merged candidates; marked, where some are pairs that the judge learned from.
+        screened: the same.
+        rules: retrievers, policy, evaluation sets.
+    """
+    countable = screened.countable & ~marked_seen(block.candidates)
+    if rules.policy.order == "judge":
+        return all_rows(screened.eligible, countable)
+    ids = _query_ids(block, screened)
+    order = selection_score(block.candidates, ids, rules.policy.order, rules.sources, rules.policy.seed)
+    lots = pair_lots(_LOTS, ids, block.candidates["passage_id"])
+    return sample_rows(screened.query, screened.eligible, countable, order, lots, rules.policy.negatives)
+
+
+def _query_ids(block: Block, screened: Screened) -> pa.ChunkedArray:
+    return block.queries["query_id"].combine_chunks().take(pa.array(screened.query))
+
+
+def _laid_out(
+    block: Block,
+    rules: Rules,
+    target: Target,
+    screened: Screened,
+    chosen: SampleRows,
+    pairs: PairScores,
+    texts_of: TextsOf,
 ) -> pa.Table:
     candidates, policy = block.candidates, rules.policy
-    ids = block.queries["query_id"].combine_chunks().take(pa.array(screened.query))
+    ids = _query_ids(block, screened)
     order = np.zeros(len(ids))
     if policy.order != "judge":
         order = selection_score(candidates, ids, policy.order, rules.sources, policy.seed)
@@ -112,6 +144,8 @@ def _sample_rows(
         "is_positive": screened.positive,
         "countable": screened.countable & left,
         "is_candidate": screened.eligible & left,
+        "in_order": chosen.in_order,
+        "weight": np.where(screened.positive, 1, chosen.weight),
         LOGIT: pa.array(logits, pa.float32(), mask=np.isnan(logits)),
         **{name: candidates[name] for name in signals_of(rules.sources) if name != LOGIT},
     }

@@ -1,6 +1,6 @@
 """What a finished run would keep at other targets and thresholds: `hardneg report`.
 
-Counted on the run's calibration sample, where every candidate is scored. Nothing here runs a model.
+Counted on the run's calibration sample, as far as it is scored in selection order. Nothing here runs a model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.filters.threshold import passes, sigmoid_passes
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, JudgeName, Target
 from hardneg.transforms.judge.calibration import calibrate
-from hardneg.transforms.judge.counts import count, edges
+from hardneg.transforms.judge.counts import edges
 from hardneg.transforms.judge.false_negative_rate import MIN_POSITIVES, extract
 from hardneg.transforms.judge.judge import single_signal_judge
 from hardneg.transforms.judge.sample import SampleScores
@@ -123,18 +123,10 @@ def rates_at(scored: SampleScores, threshold: float, negatives: int, gamma: floa
     """
     places = edges(scored.judge.scale)
     index = int(np.abs(places - threshold).argmin())
-    rows = scored.entering
-    scores = scored.scores[rows].astype(np.float64)
+    scores = scored.scores.astype(np.float64)
     if places[index] != threshold:
         scores = places[index] + (scores - threshold)
-    counts = count(
-        scored.query_ids,
-        scored.query[rows],
-        scores,
-        scored.countable[rows],
-        negatives,
-        scale=scored.judge.scale,
-    )
+    counts = scored.counts(negatives, scores)
     allowed = extract(counts, gamma)
     mined = allowed.mined[index]
     if not allowed.in_tail.any():
@@ -155,7 +147,8 @@ def rates_at(scored: SampleScores, threshold: float, negatives: int, gamma: floa
 
 
 def _incomplete(seen: SampleView) -> str:
-    return f"{int(np.isnan(seen.scored.logits).sum()):,} pairs of the calibration sample are not scored"
+    missing = np.isnan(seen.scored.logits) & (seen.scored.weight > 0)
+    return f"{int(missing.sum()):,} pairs of the calibration sample are not scored"
 
 
 def _of_target(seen: SampleView, policy: Policy, name: JudgeName, target: float, gamma: float | None) -> Outcome:

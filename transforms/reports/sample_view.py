@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hardneg.transforms.core.arrays import BoolArray, FloatArray
 from hardneg.transforms.core.source import LOGIT, Source, first_similarity
-from hardneg.transforms.filters.order import select, selection_order
+from hardneg.transforms.filters.order import select
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.calibrated_judge import JudgeName
 from hardneg.transforms.judge.calibration import estimated_gamma
@@ -34,8 +34,13 @@ class RunSample:
 
     @property
     def missing(self) -> int:
-        """Pairs without a logit."""
-        return int(self.rows[LOGIT].null_count)
+        """Pairs that should be scored, and are not."""
+        return int((self.rows[LOGIT].is_null().to_numpy() & (self.rows["weight"].to_numpy() > 0)).sum())
+
+    @property
+    def asked(self) -> int:
+        """Pairs that should be scored."""
+        return int((self.rows["weight"].to_numpy() > 0).sum())
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,9 @@ def score_known(sample: RunSample, sources: Sequence[Source], policy: Policy, ju
     scores = np.full(len(table), np.nan, dtype=np.float32)
     every = {**signals, LOGIT: logits}
     scores[known] = complete_scores(judge, cheap[known], {name: every[name][known] for name in judge.signals})
+    in_order, weight = table["in_order"].to_numpy(), table["weight"].to_numpy()
+    if LOGIT not in judge.signals and not policy.needs_logit:
+        in_order, weight = np.ones(len(table), dtype=np.bool_), np.ones(len(table), dtype=np.int64)
     order = scores.astype(np.float64) if policy.order == "judge" else table["order"].to_numpy()
     similarity = table[first_similarity(sources)].to_numpy().astype(np.float64)
     return SampleScores(
@@ -143,6 +151,8 @@ def score_known(sample: RunSample, sources: Sequence[Source], policy: Policy, ju
         candidate=candidate & known,
         positive=positive,
         countable=countable & known,
+        in_order=in_order,
+        weight=weight,
     )
 
 
@@ -151,8 +161,7 @@ def keep(seen: SampleView, passing: BoolArray, negatives: int) -> Kept | None:
     scored = seen.scored
     if not scored.candidate.any():
         return None
-    ordered = selection_order(scored.query, scored.candidate, scored.order)
-    mined = select(scored.query, ordered, passing, negatives) > 0
+    mined = select(scored.query, scored.tried, passing, negatives) > 0
     have = np.bincount(scored.query[mined], minlength=len(scored.query_ids))
     total = int(mined.sum())
     return Kept(
