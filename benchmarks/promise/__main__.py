@@ -2,9 +2,11 @@
 
     python -m benchmarks.promise --data DATA --runs RUNS
 
-Takes the scored runs of ``benchmarks.false_negatives`` and runs no model. All judgements of a collection, known and
-hidden, are pooled; in each draw some are known anew (one a query, or half of a query's, rounded up), the rest are
-hidden. The judge is fitted and calibrated on what is known, and what is then mined is judged by what is hidden.
+Takes the scored runs of ``benchmarks.false_negatives`` and runs no model. Of the queries that are calibrated on, the
+judge sees what a calibration sample scores (``sample_rows``), or everything with ``--all-scored``. All judgements of a
+collection, known and hidden, are pooled; in each draw some are known anew (one a query, or half of a query's, rounded
+up), the rest are hidden. The judge is fitted and calibrated on what is known, and what is then mined is judged by what
+is hidden.
 Calibrated are all queries that are mined; or, as ``hardneg mine`` does, the sample of them that it takes, which is the
 same in every draw; or one half of the queries, drawn anew, and the other half is mined. Where some queries have a
 single relevant text, which is always known, there is nothing hidden in them to compare with: ``several`` leaves them
@@ -45,6 +47,7 @@ from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, 
 from hardneg.transforms.judge.gamma import estimate_gamma
 from hardneg.transforms.judge.judge import apply_judge, cross_fit, fit_judge
 from hardneg.transforms.judge.leak_rate import leak_rate_threshold
+from hardneg.transforms.judge.sample_rows import SampleRows, all_rows, sample_rows
 
 NEGATIVES = 5
 TARGETS = (0.02, 0.05, 0.1)
@@ -96,7 +99,7 @@ class Promised:
 
 
 def promise(
-    sample: Rows, sample_known: Mask, rows: Rows, targets: Sequence[float], leaks: Sequence[float]
+    sample: Rows, sample_known: Mask, rows: Rows, targets: Sequence[float], leaks: Sequence[float], all_scored: bool
 ) -> Iterator[Promised]:
     """Fit the judge on a sample, calibrate, and score the rows to be mined: the program's own functions.
 
@@ -109,14 +112,23 @@ def promise(
         rows: the queries to be mined.
         targets: false-negative rates.
         leaks: leak rates.
+        all_scored: take all candidates of the sample for scored.
     """
     known = sample_known & sample.retrieved
-    labels: dict[str, Any] = {"is_candidate": sample.retrieved & ~sample_known, "in_window": sample.retrieved}
+    part = scored_part(sample, sample_known, all_scored)
+    labels: dict[str, Any] = {
+        "is_candidate": sample.retrieved & ~sample_known,
+        "in_window": sample.retrieved,
+        "weight": np.where(sample_known, 1, part.weight),
+    }
     scores = cross_fit(sample.signals, sample.query_ids, sample.query, sample_known, **labels)
     judge = fit_judge(sample.signals, sample.query, sample_known, **labels)
     published = apply_judge(judge, rows.signals, rows.query, in_window=rows.retrieved)
-    here = sample.retrieved
-    counts = count(sample.query_ids, sample.query[here], scores[here], sample_known[here], NEGATIVES)
+    here = (part.weight > 0) | known
+    in_order, weight = part.in_order[here], part.weight[here]
+    counts = count(
+        sample.query_ids, sample.query[here], scores[here], known[here], NEGATIVES, in_order=in_order, weight=weight
+    )
     seen = estimate_gamma(scores[known], sample.query[known], np.ones(int(known.sum()), dtype=np.bool_))
     gamma = max(DEFAULT_GAMMA, seen.gamma if seen else 1.0)
     estimate = extract(counts, gamma)
@@ -133,6 +145,16 @@ def promise(
             yield Promised("leak rate", alpha, "unsupported", n, None, None, None, published)
         else:
             yield Promised("leak rate", alpha, "estimated", n, None, alpha, threshold, published)
+
+
+def scored_part(sample: Rows, known: Mask, all_scored: bool) -> SampleRows:
+    """Return what a calibration sample scores of some queries; lots are drawn by the pair, as in the program."""
+    candidate, counted = sample.retrieved & ~known, sample.retrieved & known
+    if all_scored:
+        return all_rows(candidate, counted)
+    order = -np.arange(len(known)).astype(np.float64)  # rows stand in selection order
+    lots = sample.pair.view(np.uint64).reshape(len(known), -1)[:, 0] >> np.uint64(11)
+    return sample_rows(sample.query, candidate, counted, order, lots.astype(np.int64), NEGATIVES)
 
 
 def outcome(promised: Promised, rows: Rows, known: Mask) -> Outcome:
@@ -190,14 +212,20 @@ def modes(
 
 
 def try_draw(
-    rows: Rows, collection: Collection, relevant: dict[str, list[str]], labelling: Labelling, draw: int, sample: int
+    rows: Rows,
+    collection: Collection,
+    relevant: dict[str, list[str]],
+    labelling: Labelling,
+    draw: int,
+    sample: int,
+    all_scored: bool,
 ) -> Iterator[tuple[str, Outcome]]:
     """Yield (which queries were calibrated on, outcome) of a draw."""
     known = draw_known(rows, collection, relevant, labelling, draw)
     for name, calibrated, mined in modes(rows, relevant, sample, draw):
         part, part_known = rows.of(mined), known[np.isin(rows.query, mined)]
         calibration = rows.of(calibrated), known[np.isin(rows.query, calibrated)]
-        for promised in promise(*calibration, part, TARGETS, LEAKS):
+        for promised in promise(*calibration, part, TARGETS, LEAKS, all_scored):
             yield name, outcome(promised, part, part_known)
 
 
@@ -264,7 +292,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--collections", nargs="+", default=list(NAMES))
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--calibration-queries", type=int, default=400, help="at most; as hardneg's option of the name")
+    parser.add_argument("--all-scored", action="store_true", help="calibrate on all candidates, not a sample's part")
     options = parser.parse_args(argv)
+    how = (options.calibration_queries, options.all_scored)
     print(HEAD)
     summaries, everything = [], []
     for name in options.collections:
@@ -273,7 +303,7 @@ def main(argv: list[str] | None = None) -> None:
         for labelling in LABELLINGS:
             outcomes: dict[tuple[str, str, float], list[Outcome]] = {}
             for draw in range(options.draws):
-                tried = try_draw(rows, collection, relevant, labelling, draw, options.calibration_queries)
+                tried = try_draw(rows, collection, relevant, labelling, draw, *how)
                 for calibrated, each in tried:
                     outcomes.setdefault((calibrated, each.kind, each.target), []).append(each)
                     about = {"collection": name, "known": labelling, "calibrated": calibrated, "draw": draw}

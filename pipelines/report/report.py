@@ -144,11 +144,11 @@ def _notes(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sam
     said = []
     if sample.missing:
         said.append(_missing_note(run, config, denoising, sample))
-    elif sample.asked < len(sample.rows):
+    elif sample.left_out and denoising.needs_logit:
         said.append(
-            f"Of the calibration sample {sample.asked:,} of {len(sample.rows):,} pairs are scored: the first of each "
-            "query in order, and some that are drawn from the others. What is kept is counted among the first, "
-            "so a strict threshold keeps at least as many as are shown."
+            f"Of the calibration sample {sample.left_out:,} candidates are not scored, as they stand deep in selection "
+            "order; others that were drawn from there stand for them. What is kept is counted among the first, so a "
+            "strict threshold keeps at least as many as are shown."
         )
     of_run = {"max_sigmoid": config.max_sigmoid, "absolute_margin": config.absolute_margin,
               "relative_margin": config.relative_margin}  # fmt: skip

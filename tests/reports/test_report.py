@@ -283,15 +283,16 @@ def test_few_positives_fall_back_as_mining_does(tmp_path: Path) -> None:
     denoising = denoising_of(rows, Target("combined", 0.1))
     found = report(str(write(tmp_path / "run", rows, denoising)), FEW)
     one = outcome(found, "false_negative_rate", 0.1)
-    assert (one.status, one.scale, one.threshold) == ("unsupported", "sigmoid", 0.1)
+    assert (one.status, one.scale, one.threshold) == ("unsupported", "standardised", denoising.threshold)
+    assert one.reason == denoising.reason
     assert one.kept is not None
-    assert one.kept == outcome(found, "sigmoid", 0.1).kept
+    assert one.kept.mined == denoising.figures["mined"] > 0
     assert "at least 20 are needed" in outcome(found, "sigmoid", 0.1).reason
     assert "needs at least 99 known positives" in outcome(found, "leak_rate", 0.01).reason
     similar = write(tmp_path / "similar", rows, replace(denoising, judge_name="bi-encoder"), judge="bi-encoder")
     one = outcome(report(str(similar), FEW), "false_negative_rate", 0.1)
-    assert (one.status, one.threshold) == ("unsupported", None)
-    assert "no sigmoid to fall back on" in one.reason
+    assert (one.status, one.scale) == ("unsupported", "similarity")
+    assert one.reason.endswith("a guess, not a bound")
 
 
 def test_thresholds_of_the_run_make_way_and_windows_stay(rows: Rows, found: Report, tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ class RunSample:
         return int((self.rows[LOGIT].is_null().to_numpy() & (self.rows["weight"].to_numpy() > 0)).sum())
 
     @property
+    def left_out(self) -> int:
+        """Candidates that need no score, as others stand for them."""
+        return int((self.rows["is_candidate"].to_numpy() & (self.rows["weight"].to_numpy() == 0)).sum())
+
+    @property
     def asked(self) -> int:
         """Pairs that should be scored."""
         return int((self.rows["weight"].to_numpy() > 0).sum())
