@@ -31,8 +31,8 @@ WELL_KNOWN = ("what-is-numpy.sort", "what-is-numpy.argsort", "what-is-pandas.rea
 
 # Three negatives a query instead of five: documentation has few passages that are near *and* not relevant, so
 # the fourth and fifth cost as many scored pairs as the first three, and show nothing new. Forty queries to calibrate
-# on, with twenty candidates of each retriever, as the judge scores all candidates of those: so it takes minutes on two
-# cores. Forty positives can support 10 %, and not the default of 2 %.
+# on, with twenty candidates of each retriever: so it takes minutes on two cores. Forty positives can support 10 %,
+# and not the default of 2 %.
 COMMAND = ["mine", "--input", str(DATA), "--split", "train", "--output", str(OUT), "--overwrite"]
 COMMAND += ["--bi-encoder", "bundled", "--cross-encoder", "bundled", "--negatives", "3", "--k", "20"]
 COMMAND += ["--calibration-queries", "40", "--target-false-negative-rate", "0.1"]
