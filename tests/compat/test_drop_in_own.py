@@ -298,8 +298,9 @@ def test_a_target_without_a_cross_encoder(
     assert "target_false_negative_rate=0.2 is " in mined.info.description
     assert mined.info.description in capsys.readouterr().out
     few = data.select(range(5))
-    with pytest.raises(HardnegError, match="too few to calibrate the judge 'bi-encoder'"):
-        mine_hard_negatives(**{**given, "dataset": few}, target_false_negative_rate=0.2, verbose=False)
+    mined = mine_hard_negatives(**{**given, "dataset": few}, target_false_negative_rate=0.2, verbose=False)
+    assert "by 5 known positives: a guess, not a bound" in mined.info.description
+    assert len(mined)
     scorer = RuleCrossEncoder(judge_rule)
     mined = mine_hard_negatives(
         **{**given, "dataset": few}, cross_encoder=scorer, target_false_negative_rate=0.02, verbose=False
@@ -307,7 +308,6 @@ def test_a_target_without_a_cross_encoder(
     assert "is unsupported" in mined.info.description
     assert "is unsupported" in warnings.text
     assert len(mined)
-    assert all(judge_rule(row["anchor"], row["negative"]) < -2 for row in mined)  # a sigmoid below 0.1
 
 
 def test_a_target_with_lots_and_with_a_filter_on_the_cross_encoder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,15 +82,13 @@ class Fallback:
         """What was done instead, and what it is not."""
         said = {
             "leak rate": f"the threshold of a leak rate of {FALLBACK_LEAK_RATE:g}",
-            "local rate": f"the threshold at which {FALLBACK_LOCAL_RATE:.0%} of the mined are expected to be relevant",
-            "yield": f"the threshold at which a tenth is mined of what is asked, as {self._expected} there at best",
+            "local rate": f"the threshold at which {FALLBACK_LOCAL_RATE:.0%} of the mined should be relevant",
+            "yield": f"the strictest threshold that mines {FALLBACK_YIELD:.0%} of what is asked",
         }[self.decided]
-        among = "" if self.decided == "yield" else f" ({self._expected})"
-        return f"{said} is used instead{among}, by {self.positives} known positives: a guess, not a bound"
-
-    @property
-    def _expected(self) -> str:
-        return f"{self.expected_rate:.1%} of the mined are expected to be relevant"
+        return (
+            f"{said} is used instead ({self.expected_rate:.1%} of the mined are expected to be relevant), by "
+            f"{self.positives} known positives: a guess, not a bound"
+        )
 
 
 def fall_back(
