@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -410,6 +411,35 @@ def _export(
     for line in summary(export(folder, config), config.output):
         _output.print(line, markup=False)
     return 0
+
+
+@app.command(name="store")
+def _store(
+    root: Annotated[str, Parameter(name="STORE", help="The folder of `mine --store` or `refresh --store`.")],
+    /,
+    *,
+    verify: Annotated[bool, Parameter(help="Read everything again; damaged files are set aside. Exit code 1.")] = False,
+    gc: Annotated[bool, Parameter(help="Drop what no kept output uses, and put small files together.")] = False,
+    json_line: Annotated[bool, Parameter(name="--json", help="Print one line of JSON instead.")] = False,
+) -> int:
+    """Say what a store holds, by model; verify it, or drop what no kept output uses."""
+    from hardneg.pipelines.commands.store import Store
+    from hardneg.pipelines.terminal import store_tables
+
+    store = Store(root)
+    done: dict[str, Any] = {"store": root}
+    if verify:
+        done["verify"] = store.verify()
+    if gc:
+        done["gc"] = store.collect()
+    if not (verify or gc):
+        done["list"] = store.shelves()
+    if json_line:
+        _output.print(json.dumps(done, ensure_ascii=False), markup=False)
+    else:
+        for part in store_tables.told(done):
+            _output.print(part, markup=False)
+    return FAULTS if verify and done["verify"]["damaged"] else 0
 
 
 if __name__ == "__main__":

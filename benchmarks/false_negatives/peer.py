@@ -17,12 +17,12 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
+from benchmarks.arrays_on_disk import store_array, stored_array, texts_digest
 from benchmarks.withheld import Collection
 from hardneg.transforms.models.backends.torch_backend import DTYPES
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.fingerprint import describe_model
 from hardneg.transforms.models.spec import ModelSpec
-from hardneg.transforms.retrieval.encode import store_array, stored_array, texts_digest
 
 RANGE_MAX = 100
 _CHUNK_BATCHES = 32  # a killed run loses at most this many batches

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from hardneg.transforms.core.arrays import sigmoid
-from hardneg.transforms.mining.logit_store import pair_keys
-from hardneg.transforms.mining.stored_logits import StoredLogits, logit_store
-from hardneg.transforms.models.loaded import cross_encoder
+from hardneg.transforms.mining.stored_logits import StoredLogits
 from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.store.known_models import described
+from hardneg.transforms.store.shelf import LOGIT_ROW, logit_shelf
+from hardneg.transforms.store.uses import StorePlace
+from hardneg.transforms.store.value_keys import logit_keys
 
 
 class StoredJudge:
@@ -30,22 +32,26 @@ class StoredJudge:
     def __init__(self, folder: Path) -> None:
         self._spec = ModelSpec("cross-encoder", "bundled")
         self._folder = str(folder)
-        self.fingerprint = cross_encoder(self._spec).fingerprint
+        self._place = StorePlace(self._folder)
+        self.fingerprint = described(self._place, self._spec)["fingerprint"]
+        self._shelf = logit_shelf(self._place, described(self._place, self._spec))
         self._asked: dict[tuple[str, str], None] = {}
 
     def know(self, queries: Sequence[str], passages: Sequence[str], logits: Sequence[float]) -> None:
         """Store what the same model has scored elsewhere."""
-        keys = pair_keys(self.fingerprint, queries, passages)
-        store = logit_store(self._folder, self.fingerprint)
-        new = np.isnan(store.find(keys)[0])
-        store.add(keys[new], np.array(logits, dtype=np.float32)[new], np.zeros(int(new.sum()), dtype=bool))
+        keys = logit_keys(queries, passages)
+        new = ~self._shelf.find(keys).known
+        values = np.zeros(len(keys), dtype=LOGIT_ROW)
+        values["logit"] = np.array(logits, dtype=np.float32)
+        self._shelf.add(keys[new], values[new])
 
     def score(self) -> None:
         """Score what was asked for and is not known."""
-        StoredLogits(self._folder, self._spec)(*zip(*self._asked, strict=True))
+        StoredLogits(self._folder, self._place, self._spec)(*zip(*self._asked, strict=True))
+        self._shelf = logit_shelf(self._place, described(self._place, self._spec))
 
     def predict(self, pairs: Sequence[tuple[str, str]], **_: Any) -> torch.Tensor:
         """Return sigmoids, float32, as sentence-transformers' ``CrossEncoder`` does; NaN where not yet known."""
         self._asked.update(dict.fromkeys(pairs))
-        keys = pair_keys(self.fingerprint, *zip(*pairs, strict=True))
-        return torch.from_numpy(sigmoid(logit_store(self._folder, self.fingerprint).find(keys)[0]))
+        hits = self._shelf.find(logit_keys(*zip(*pairs, strict=True)))
+        return torch.from_numpy(sigmoid(np.where(hits.known, hits.values["logit"], np.float32(np.nan))))

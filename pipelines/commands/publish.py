@@ -18,6 +18,7 @@ from hardneg.pipelines.report.html import write_report
 from hardneg.pipelines.report.report import report
 from hardneg.pipelines.runs.lock import holding
 from hardneg.pipelines.runs.output_place import refuse_existing
+from hardneg.pipelines.runs.plan import place_of
 from hardneg.pipelines.runs.publishing import Publication, holds, lacking, left_of, put, read_summary, write_about
 from hardneg.pipelines.runs.state import judge_digest
 from hardneg.pipelines.runs.work_folder import PLAN, SUMMARY, held, release
@@ -25,6 +26,8 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.export.registry import format_named
 from hardneg.transforms.output.manifest import MANIFEST
 from hardneg.transforms.output.snapshots import point_at, refused_folder, snapshot_folder
+
+from hardneg.transforms.store.uses import end_use
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ def publish_run(work: str, page: bool = True, still_ours: Check = nothing_to_che
         write_about(work, asked, summary, {})
         put(asked.result, output)
     failed = make_further(output, asked.options["format"]) if page else []
+    end_use(place_of(asked.options.get("store"), output, work))
     release(work, None if storage.is_local(work) else {"folder": output, "date": None, "refused": []})
     if failed:
         raise RunError(" ".join(failed))
@@ -136,6 +140,7 @@ def _publish_snapshot(work: str, asked: Publication, summary: dict[str, Any], st
     make_further(placed, asked.options["format"])
     still_ours()
     point_at(store, date)
+    end_use(place_of(store, asked.output, work))
     release(work, {"folder": placed, "date": date, "refused": []})
     return Published(placed, _manifest(placed), date)
 

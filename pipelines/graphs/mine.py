@@ -26,6 +26,7 @@ from hardneg.transforms.corpus.texts import read_referred
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT
 from hardneg.transforms.output.shards import Shard
 from hardneg.transforms.output.write_stage import WriteShards
+from hardneg.transforms.retrieval.retriever import Counted
 from hardneg.transforms.retrieval.stages import MergeCandidates, SearchSegments
 
 
@@ -119,7 +120,8 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
         | "Notes of rejected" >> beam.FlatMap(lambda each: [each[2]] if each[2] else []).with_output_types(str),
         *_found(plan, known, rows.queries, segments, AsList(rejected)),
     ]
-    models = segments | "Check models" >> CheckModels(work, plan.models, config.allow_unknown_tokens, plan.threads)
+    check = CheckModels(work, plan.models, plan.place, config.allow_unknown_tokens, plan.threads)
+    models = segments | "Check models" >> check
     segment_counts = segments | "Count segments" >> beam.FlatMap(
         count_segments, work, [each.name for each in config.retrievers if each.encodes_passages]
     )
@@ -174,12 +176,20 @@ def build_indexes(pipeline: beam.Pipeline, plan: Plan, read: Read) -> tuple[beam
     done = []
     for retriever in plan.config.retrievers:
         if index := retriever.index(plan.site):
-            done.append(segments | f"Index {retriever.name}" >> index)
+            done.append(_counted(segments | f"Index {retriever.name}" >> index, read.counts))
         if encode := retriever.encode(plan.site):
-            blocks = blocks | f"Encode queries {retriever.name}" >> encode
+            blocks = _counted(blocks | f"Encode queries {retriever.name}" >> encode, read.counts)
     # A segment is searched when every index of every segment is there.
     numbers = segments | "Numbers" >> beam.Map(lambda info: info.number).with_output_types(int)
     return numbers | "Complete" >> beam.Map(_after, *map(AsList, done)).with_output_types(int), blocks
+
+
+def _counted(made: Any, counts: list[beam.PCollection]) -> beam.PCollection:
+    """Return what a retriever's stage made, its counts put to the others."""
+    if not isinstance(made, Counted):
+        return made
+    counts.append(made.counts)
+    return made.main
 
 
 def _after(element: Any, *_: Any) -> Any:

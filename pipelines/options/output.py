@@ -54,6 +54,16 @@ class OutputOptions(BaseModel):
             default=("`OUTPUT.work`", "`OUTPUT.work`"),
         ),
     )
+    store: str | None = Field(
+        None,
+        description="A folder that keeps embeddings and logits for later runs, which compute only what is new: when "
+        "you mine again after a change of data, options or model.",
+        json_schema_extra=about(
+            "长期保存向量和 logit 的目录，之后的运行只计算新的部分：数据、选项或模型改变后再次挖掘时使用",
+            group="output",
+            default=("none", "无"),
+        ),
+    )
     segments: int | None = Field(
         None,
         ge=1,

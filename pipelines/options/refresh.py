@@ -61,5 +61,5 @@ def config_of_refresh(options: Mapping[str, Any], store: str, date: str, judge: 
     told = dict(options)
     if judge is not None and not told.get("judge_file"):
         told = {name: value for name, value in told.items() if name not in _AT_CALIBRATION} | {"judge_file": judge}
-    own = {"output": snapshot_folder(store, date), "work": storage.join(store, "work")}
+    own = {"output": snapshot_folder(store, date), "work": storage.join(store, "work"), "store": store}
     return checked(MineConfig, {**told, **own})

@@ -16,7 +16,9 @@ from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, condition
 from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.mining.job import Job
 from hardneg.transforms.retrieval.retriever import Site
+from hardneg.transforms.store.uses import StorePlace, use_name, values_of
 
+STORE = "store"  # in a work folder
 _SEGMENT_BYTES = 64 << 20
 _BUCKET_BYTES = 8 << 20
 
@@ -63,7 +65,12 @@ class Plan:
     @property
     def site(self) -> Site:
         """Where and how the retrievers work."""
-        return Site(self.work, self.segments, self.buckets, self.threads)
+        return Site(self.work, self.segments, self.buckets, self.threads, self.place)
+
+    @property
+    def place(self) -> StorePlace:
+        """Where models store what they compute: in the work folder, or in a store that outlives it and keeps notes."""
+        return place_of(self.config.store, self.config.output, self.work)
 
     @property
     def scores(self) -> bool:
@@ -90,6 +97,7 @@ class Plan:
             rules=Rules(tuple(config.sources), config.policy, self.holdout),
             spec=config.cross_encoder_spec if self.scores else None,
             threads=self.threads,
+            place=self.place,
             fingerprint=self.stored.get("models", {}).get("cross_encoder", {}).get("fingerprint"),
         )
 
@@ -101,6 +109,19 @@ class Plan:
         if config.judge is None and self.denoising is not None:
             conditions["judge"] = self.denoising.conditions.get("judge")  # whichever it is
         return conditions
+
+
+def place_of(store: str | None, output: str, work: str) -> StorePlace:
+    """Return where the models of the run that writes ``output`` store what they compute.
+
+    Args:
+        store: the user's; None: the work folder.
+        output: the run's.
+        work: its work folder.
+    """
+    if store is None:
+        return StorePlace(storage.join(work, STORE))
+    return StorePlace(values_of(store), use_name(output))
 
 
 def read_judge(config: MineConfig) -> CalibratedJudge:

@@ -163,7 +163,7 @@ def ended_before(work: str, asked: Publication) -> bool:
 def write_about(work: str, asked: Publication, summary: dict[str, Any], refresh: dict[str, Any]) -> dict[str, Any]:
     """Write judge, card and manifest beside the tables; return the manifest."""
     told = dict(summary)
-    told["notes"] = asked.notes + told.get("notes", [])
+    told["notes"] = asked.notes + told.get("notes", []) + _damage(told["counts"])
     if run := asked.options.get("from_run"):
         check_nothing_missing(run, told["counts"])
         _copy_rejected(run, asked.result)
@@ -187,6 +187,15 @@ def put(result: str, output: str) -> None:
     names = [path[len(result) :].lstrip("/") for path in storage.list_files(storage.join(result, "**"))]
     for name in sorted(names, key=lambda name: name == MANIFEST):
         storage.copy_file(storage.join(result, name), storage.join(output, name))
+
+
+def _damage(counts: dict[str, int]) -> list[str]:
+    if not (damaged := counts.get("store_files_damaged", 0)):
+        return []
+    return [
+        f"{damaged:,} files of the store were damaged, and are set aside in its folders named damaged; what they held "
+        "was computed again."
+    ]
 
 
 def _copy_rejected(run: str, result: str) -> None:

@@ -15,19 +15,19 @@ from hardneg.errors import OptionError, RunError, parameter
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.lock import alive
 from hardneg.pipelines.runs.output_place import refuse_existing, replaced_by
-from hardneg.pipelines.runs.plan import Plan
+from hardneg.pipelines.runs.plan import STORE, Plan
 from hardneg.transforms.core import storage
-from hardneg.transforms.mining.stored_logits import evict_logits
 from hardneg.transforms.models.loaded import run_in_this_process
 from hardneg.transforms.output.manifest import JUDGE
+from hardneg.transforms.store.uses import begin_use
 
 PLAN = "plan.json"
 SUMMARY = "summary.json"
 PUBLISHED = "published.json"
 ESTIMATE = "estimate.json"
 # Of a former run; must not be read.
-_STALE = ("progress", "result", "parts", "segments", "statistics", PLAN, SUMMARY, PUBLISHED, JUDGE)
-_KEPT = ("embeddings", "logits", "lock", ESTIMATE)
+_STALE = ("progress", "result", "parts", "segments", "statistics", "embeddings", PLAN, SUMMARY, PUBLISHED, JUDGE)
+_KEPT = (STORE, "lock", ESTIMATE)
 
 
 def notes(config: MineConfig) -> list[str]:
@@ -46,7 +46,7 @@ def notes(config: MineConfig) -> list[str]:
 def working(plan: Plan, ended: bool = False) -> Iterator[None]:
     """Hold the work folder for one run: refuse a second one, clear what an earlier one must not leave.
 
-    Embeddings and logits stay: they lie under the address of their content, and a killed run goes on from them.
+    What models computed stays: it lies in a store, under the address of its content, and a killed run goes on from it.
 
     Args:
         plan: the run.
@@ -56,8 +56,9 @@ def working(plan: Plan, ended: bool = False) -> Iterator[None]:
     if not ended:
         refuse_existing(output, plan.config.overwrite)
     with run_in_this_process():
-        evict_logits(work)
         with held(output, work, () if ended else _STALE):
+            if not ended:
+                begin_use(plan.place, output)
             yield
 
 

@@ -19,12 +19,13 @@ from hardneg.errors import HardnegError, OptionError, ServiceError
 from hardneg.pipelines.options.files import checked
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core.arrays import sigmoid
-from hardneg.transforms.mining.stored_logits import StoredLogits, evict_logits
+from hardneg.transforms.mining.stored_logits import StoredLogits
 from hardneg.transforms.models.served.client import Client, TransientError
 from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
 from hardneg.transforms.models.served.forms import LARGEST_LOGIT, BadAnswerError, form_of, logits_in, question
 from hardneg.transforms.models.served.spec import Backoff, RemoteSpec
 from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.store.uses import StorePlace
 
 QUICK = Backoff(tries=3, first=0.01, longest=0.02, throttle=0, window=1)
 # Three queries with seven, three and one passages: five requests of at most three pairs.
@@ -311,21 +312,25 @@ def test_the_fingerprint_is_what_the_user_states(server: RerankServer) -> None:
     assert len({RemoteCrossEncoder(each).fingerprint for each in [base, *other]}) == 7
 
 
+def stored(work: str, asking: RemoteSpec) -> StoredLogits:
+    """Return what a block of a run, or of the next one, would make."""
+    return StoredLogits(work, StorePlace(f"{work}/store"), asking)
+
+
 def test_a_stored_pair_is_not_asked_again(server: RerankServer, tmp_path: Path) -> None:
     """In another call, in another process, and after a failure midway; under another revision it is."""
     work = str(tmp_path / "work")
     asking = spec(server, requests=1)
     server.faults = [None, None, refuse(400)]
     with pytest.raises(HardnegError, match="refuses a request"):
-        StoredLogits(work, asking)(QUERIES, PASSAGES)
+        stored(work, asking)(QUERIES, PASSAGES)
     assert len(server.asked) == 6
     for _ in range(2):
-        evict_logits(work)
-        logits, cut = StoredLogits(work, asking)(QUERIES * 2, PASSAGES * 2)
+        logits, cut = stored(work, asking)(QUERIES * 2, PASSAGES * 2)
         assert logits.tobytes() == EXPECTED.tobytes() * 2
         assert not cut.any()
         assert len(server.asked) == len(set(server.asked)) == 11
-    StoredLogits(work, replace(asking, revision="v2"))(QUERIES, PASSAGES)
+    stored(work, replace(asking, revision="v2"))(QUERIES, PASSAGES)
     assert len(server.asked) == 22
 
 
@@ -335,9 +340,8 @@ def test_one_failed_request_loses_no_other(server: RerankServer, tmp_path: Path,
     work = str(tmp_path / "work")
     server.faults = [None] * place + [say("broken")]
     with pytest.raises(HardnegError, match="is not JSON"):
-        StoredLogits(work, spec(server))(QUERIES, PASSAGES)
-    evict_logits(work)
-    assert StoredLogits(work, spec(server))(QUERIES, PASSAGES)[0].tobytes() == EXPECTED.tobytes()
+        stored(work, spec(server))(QUERIES, PASSAGES)
+    assert stored(work, spec(server))(QUERIES, PASSAGES)[0].tobytes() == EXPECTED.tobytes()
     assert len(server.asked) == len(set(server.asked)) == 11
 
 

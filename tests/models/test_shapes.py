@@ -13,7 +13,7 @@ from hardneg.transforms.models.canonical_shapes import (
     ShapeTable,
     padded_length,
     plan_batches,
-    run_canonical,
+    run_batches,
 )
 
 tables = st.sampled_from([CPU_SHAPES, GPU_SHAPES, ShapeTable(64, 24), ShapeTable(1, 8)])
@@ -68,21 +68,15 @@ def test_the_shape_tables_do_not_change() -> None:
 
 @settings(deadline=None)
 @given(problems, st.sampled_from([(), (3,)]))
-def test_run_canonical_puts_results_where_they_belong(problem: tuple[int, list[int]], shape: tuple[int, ...]) -> None:
+def test_batches_give_every_row_its_value(problem: tuple[int, list[int]], shape: tuple[int, ...]) -> None:
     longest, lengths = problem
-    told: list[int] = []
 
     def forward(rows: np.ndarray, length: int) -> np.ndarray:
         values = (rows * 1000 + np.array(lengths)[rows]).astype(np.float32)
         return np.broadcast_to(values.reshape(-1, *(1 for _ in shape)), (len(rows), *shape))
 
-    result = run_canonical(np.array(lengths, dtype=np.int64), CPU_SHAPES, longest, forward, told.append)
-    assert result.dtype == np.float32
-    expected = np.arange(len(lengths)) * 1000 + np.array(lengths, dtype=np.int64)
-    if lengths:
-        assert result.shape == (len(lengths), *shape)
-        assert (result.reshape(len(lengths), -1) == expected[:, None]).all()
-    else:
-        assert result.shape == (0,)
-    assert sum(told) == len(lengths)
-    assert all(count > 0 for count in told)
+    parts = list(run_batches(np.array(lengths, dtype=np.int64), CPU_SHAPES, longest, forward))
+    assert sorted(int(row) for rows, _ in parts for row in rows) == list(range(len(lengths)))
+    for rows, values in parts:
+        assert (values.dtype, values.shape) == (np.float32, (len(rows), *shape))
+        assert (values.reshape(len(rows), -1) == (rows * 1000 + np.array(lengths)[rows])[:, None]).all()

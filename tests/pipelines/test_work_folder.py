@@ -113,13 +113,13 @@ def test_a_run_that_fails_leaves_no_output(tmp_path: Path) -> None:
 
 def test_what_an_earlier_run_left_is_cleared_but_for_what_it_computed(tmp_path: Path) -> None:
     work = tmp_path / "out.work"
-    for name in ("progress", "result", "parts", "segments", "statistics", "embeddings", "logits"):
+    for name in ("progress", "result", "parts", "segments", "statistics", "embeddings", "store"):
         (work / name).mkdir(parents=True)
         (work / name / "file").write_text("old")
     (work / SUMMARY).write_text("old")
     (work / "lock").write_text(f"{socket.gethostname()} {2**22 + 1}")  # no process has that number
     with working(plan_of(tmp_path)):
-        assert sorted(path.name for path in work.iterdir()) == ["embeddings", "lock", "logits"]
+        assert sorted(path.name for path in work.iterdir()) == ["lock", "store"]
 
 
 @pytest.mark.parametrize("name", ["thesis.docx", "src"])

@@ -130,6 +130,14 @@ def copy_file(source: str, target: str) -> None:
     _file_systems().copy([source], [target])
 
 
+def delete_file(path: str) -> None:
+    """Delete one file, whatever its name has in it; it may be gone."""
+    if is_local(path):
+        Path(path).unlink(missing_ok=True)
+    elif exists(path):
+        _file_systems().delete([path])
+
+
 @contextmanager
 def publishing(folder: str) -> Iterator[Path]:
     """Yield an empty local folder whose files are put into ``folder`` when the block ends without error."""

@@ -1,4 +1,4 @@
-"""The stage that loads every model and tries it, before anything expensive starts."""
+"""The stage that tries every model, before anything expensive starts."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.models.tokens import check_unknown_tokens
+from hardneg.transforms.store.known_models import described, share_of_unknown_tokens
+from hardneg.transforms.store.uses import StorePlace
 
 
 @dataclass(eq=False)
 class CheckModels(beam.PTransform):
-    """Load every model and try its tokenizer on a sample of the corpus; ask a served one for one score.
+    """Try every model's tokenizer on a sample of the corpus, if that is not known; ask a served one for one score.
 
     In: ``SegmentInfo``. Out: (source name, the model's description as JSON).
 
     Attributes:
         work: the run's work folder.
         models: what is loaded, by source name.
+        place: where it is known what was tried before.
         allow_unknown: go on with a model whose tokenizer does not know the corpus's language.
         threads: of one worker; None: as they are.
     """
 
     work: str
     models: Sequence[tuple[str, ModelSpec | RemoteSpec]]
+    place: StorePlace
     allow_unknown: bool
     threads: int | None
 
@@ -47,7 +51,7 @@ class CheckModels(beam.PTransform):
             | beam.FlatMap(lambda info, work: sample_passages(work, info.number), self.work)
             | beam.CombineGlobally(SmallestSample())
         )
-        check = _CheckModel(self.work, self.allow_unknown, self.threads)
+        check = _CheckModel(self.work, self.place, self.allow_unknown, self.threads)
         return (
             segments.pipeline
             | beam.Create(list(self.models), reshuffle=False)
@@ -75,6 +79,7 @@ class SmallestSample(beam.CombineFn):
 @dataclass(eq=False)
 class _CheckModel(beam.DoFn):
     work: str
+    place: StorePlace
     allow_unknown: bool
     threads: int | None
 
@@ -84,11 +89,20 @@ class _CheckModel(beam.DoFn):
     def process(self, element: tuple[str, Any], sample: list[str]) -> Iterator[tuple[str, str]]:
         name, spec = element
         with timed(self.work, "check models", done=1):
-            model: Any = bi_encoder(spec) if spec.kind == "bi-encoder" else cross_encoder(spec)
+            description = described(self.place, spec)
             found: dict[str, Any] = {}
-            if isinstance(model, RemoteCrossEncoder):
-                model.check()
+            if isinstance(spec, RemoteSpec):
+                RemoteCrossEncoder(spec).check()
             else:
-                share = check_unknown_tokens(spec, model.tokenizer, sample, self.allow_unknown)
+                share = share_of_unknown_tokens(
+                    self.place,
+                    spec,
+                    [*sample, str(self.allow_unknown)],
+                    lambda: check_unknown_tokens(spec, _loaded(spec).tokenizer, sample, self.allow_unknown),
+                )
                 found["unknown_token_share"] = round(share, 6)
-        yield name, json.dumps({**model.description, **found})
+        yield name, json.dumps({**description, **found})
+
+
+def _loaded(spec: ModelSpec) -> Any:
+    return bi_encoder(spec) if spec.kind == "bi-encoder" else cross_encoder(spec)

@@ -116,17 +116,24 @@ def add_column(table: pa.Table, name: str, kind: pa.DataType, parts: Sequence[pa
 
 
 def cut_blocks(table: pa.Table, wanted: tuple[int, int], block_size: int) -> Iterable[tuple[int, pa.Table]]:
-    """Yield (block, its rows) of the queries that are wanted.
+    """Yield (block, its rows) of the queries that are wanted: each block a range of text digests.
+
+    The store's logits are sorted by that digest, so a block's are one stretch of each of its files.
 
     Args:
-        table: queries with their ``digest``.
+        table: queries with their ``digest`` and ``text_digest``.
         wanted: how many queries are wanted in all, and the largest digest to take.
         block_size: queries of a block, about.
     """
     number, cutoff = wanted
     table = table.filter(pa.array(table["digest"].to_numpy() <= cutoff))
     blocks = max(1, round(number / block_size))
-    return split_by(table, table["digest"].to_numpy() % blocks)
+    return split_by(table, _heads(table["text_digest"]) * blocks >> 32)
+
+
+def _heads(digests: pa.ChunkedArray) -> np.ndarray:
+    """Return the first four bytes of digests as numbers, int64, shape (n,)."""
+    return np.array([int.from_bytes(digest[:4], "big") for digest in digests.to_pylist()], dtype=np.int64)
 
 
 def whole_block(number: int, parts: Iterable[pa.Table]) -> tuple[int, pa.Table]:

@@ -8,11 +8,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibrate_stage": ["Calibrate", "ScoreSample"],
         "job": ["Job", "in_sample"],
         "judging": ["Judged", "judge_block"],
-        "logit_store": ["LogitStore", "pair_keys"],
         "mine_stage": ["MineBlocks"],
         "pair_scores": ["PairScores", "Score"],
         "rows": ["Mined", "mine_block"],
         "sampling": ["Sampled", "sample_block"],
-        "stored_logits": ["StoredLogits", "evict_logits"],
+        "stored_logits": ["StoredLogits"],
     },
 )

@@ -57,10 +57,10 @@ class _SampleBlock(beam.DoFn):
 
     def process(self, element: tuple[int, Block], cutoff: int) -> Iterator[Any]:
         number, block = element
-        job = self._job
+        job, score = self._job, self._job.scoring()
         sampled = in_sample(block.queries, cutoff)
         block = mark_seen(block, job.training)
-        done = sample_block(block, job.rules, self._target, sampled, job.texts_of(block), job.score)
+        done = sample_block(block, job.rules, self._target, sampled, job.texts_of(block), score)
         count("sample_queries", len(done.queries))
         count("sample_pairs_scored", done.pairs.scored)
         count("stored_scores_used", done.pairs.stored)
@@ -70,6 +70,8 @@ class _SampleBlock(beam.DoFn):
         yield beam.pvalue.TaggedOutput("counts", ("pairs_cut", done.pairs.cut))
         yield beam.pvalue.TaggedOutput("counts", ("pairs_missing_of_sample", done.pairs.missing))
         yield beam.pvalue.TaggedOutput("counts", ("positives_seen_in_training", done.seen))
+        for counted in score.note_uses().items() if score else ():
+            yield beam.pvalue.TaggedOutput("counts", counted)
 
 
 @dataclass(eq=False)

@@ -11,11 +11,11 @@ from hardneg.transforms.core.block import Block, TextsOf
 from hardneg.transforms.corpus.texts import texts_from_segments, texts_from_table
 from hardneg.transforms.filters.policy import Rules
 from hardneg.transforms.judge.seen_pairs import NO_DIGESTS, Digests, read_digests
-from hardneg.transforms.mining.pair_scores import Score
 from hardneg.transforms.mining.stored_logits import StoredLogits
 from hardneg.transforms.models.loaded import from_files
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.store.uses import StorePlace
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Job:
         rules: retrievers, policy, evaluation sets.
         spec: the cross-encoder; None: nothing is scored, and missing scores are counted.
         threads: of one worker; None: as they are.
+        place: where logits are stored.
         fingerprint: of the cross-encoder whose stored scores are used, if there are some.
     """
 
@@ -34,15 +35,16 @@ class Job:
     rules: Rules
     spec: ModelSpec | RemoteSpec | None
     threads: int | None
+    place: StorePlace
     fingerprint: str | None = None
 
     def texts_of(self, block: Block) -> TextsOf:
         """Return where a block's texts are: with it, if they travelled, or in the segments."""
         return texts_from_table(block.texts) if len(block.texts) else texts_from_segments(self.work)
 
-    @property
-    def score(self) -> Score | None:
-        return StoredLogits(self.work, self.spec, self.fingerprint) if self.spec else None
+    def scoring(self) -> StoredLogits | None:
+        """Return what scores a block's pairs; None: nothing does."""
+        return StoredLogits(self.work, self.place, self.spec, self.fingerprint) if self.spec else None
 
     @property
     def training(self) -> Digests | None:

@@ -63,13 +63,13 @@ class _MineBlock(beam.DoFn):
 
     def process(self, element: tuple[int, Block], judge: str, cutoff: int) -> Iterator[Any]:
         _, block = element
-        job = self._job
+        job, score = self._job, self._job.scoring()
         mined = mine_block(
             mark_seen(block, job.training),
             job.rules,
             CalibratedJudge.from_json(judge),
             job.texts_of(block),
-            job.score,
+            score,
             in_sample(block.queries, cutoff),
         )
         record(job.work, "mine", done=len(block.queries))
@@ -87,5 +87,5 @@ class _MineBlock(beam.DoFn):
         for tag, (table, digest) in tables.items():
             for shard, rows in split_by(table, table[digest].to_numpy() % self._shards):
                 yield beam.pvalue.TaggedOutput(tag, (shard, rows))
-        for counted in mined.counts.items():
+        for counted in [*mined.counts.items(), *(score.note_uses().items() if score else ())]:
             yield beam.pvalue.TaggedOutput("counts", counted)

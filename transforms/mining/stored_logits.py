@@ -1,89 +1,114 @@
-"""Scoring pairs with the cross-encoder, once: what was scored before lies in the work folder, pair by pair."""
+"""Scoring pairs with the cross-encoder, once: what was scored before lies in the store, pair by pair."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from hardneg.errors import ModelError
 from hardneg.transforms.core.counters import count
 from hardneg.transforms.core.progress import record, timed
-from hardneg.transforms.mining.logit_store import LogitStore, pair_keys
-from hardneg.transforms.models.cross_encoder import Part
-from hardneg.transforms.models.loaded import Reranker, cached, cross_encoder, evict
+from hardneg.transforms.models.loaded import Reranker, cross_encoder
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import ModelSpec
+from hardneg.transforms.store.filling import Filling
+from hardneg.transforms.store.known_models import described
+from hardneg.transforms.store.shelf import LOGIT_ROW, Shelf, logit_shelf
+from hardneg.transforms.store.uses import StorePlace
+from hardneg.transforms.store.value_keys import ValueKeys, logit_keys
 
 STAGE = "score"
-_STORE_AFTER = 30.0  # seconds: what is lost when a worker is killed
 
 
+@dataclass
 class StoredLogits:
     """A function from (query texts, passage strings) to (logits, cut), which remembers each pair.
 
-    Equal pairs are scored once. What is scored is stored every half minute, and before an error.
+    Equal pairs are scored once. What is scored is stored every few seconds, and before an error. One is made for each
+    block, whose pairs are a range of the store's keys. The model is loaded when a pair has to be scored.
 
-    Args:
-        work: the run's work folder.
+    Attributes:
+        work: the run's work folder, for its progress.
+        place: the store.
         spec: the cross-encoder.
-        fingerprint: what the model's must be, where its scores will stand beside stored ones.
+        fingerprint: what the model's must be, where its scores will stand beside those of a finished run.
+        describe: says what the model is, without loading it where the store knows.
+        load: loads it.
+        computed: pairs that were scored, each once.
+        found: pairs that were not: they were in the store, or equal to others.
     """
 
-    def __init__(self, work: str, spec: ModelSpec | RemoteSpec, fingerprint: str | None = None) -> None:
-        self._work = work
-        self._spec = spec
-        self._fingerprint = fingerprint
+    work: str
+    place: StorePlace
+    spec: ModelSpec | RemoteSpec
+    fingerprint: str | None = None
+    describe: Callable[[StorePlace, ModelSpec | RemoteSpec], dict[str, Any]] = described
+    load: Callable[[ModelSpec | RemoteSpec], Reranker] = cross_encoder
+    computed: int = 0
+    found: int = 0
+    _shelf: Shelf | None = None
+    _asked: list[ValueKeys] = field(default_factory=list)
 
     def __call__(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        with timed(self._work, STAGE):
+        with timed(self.work, STAGE):
             # The sum of what blocks ask for, which grows: how many of a query's pairs are scored turns out on the way.
-            record(self._work, STAGE, expected=len(queries))
-            model = cross_encoder(self._spec)
-            if self._fingerprint not in (None, model.fingerprint):
-                raise ModelError(
-                    f"cross-encoder {self._spec.model}: it, its libraries or this machine's kind differ from what "
-                    "scored the stored run, so their scores would not compare; mine from the inputs instead."
-                )
-            store = logit_store(self._work, model.fingerprint)
-            keys = pair_keys(model.fingerprint, queries, passages)
-            unknown = np.flatnonzero(np.isnan(store.find(keys)[0]))
+            record(self.work, STAGE, expected=len(queries))
+            shelf = self._opened()
+            keys = logit_keys(queries, passages)
+            self._asked.append(keys)
+            hits = shelf.find(keys)
+            unknown = np.flatnonzero(~hits.known)
             # One row of each pair, in the order given: rows of one query stay together.
             rows = unknown[np.sort(np.unique(keys[unknown], return_index=True)[1])]
-            record(self._work, STAGE, done=len(keys) - len(rows))
-            self._score(model, store, keys[rows], [queries[row] for row in rows], [passages[row] for row in rows])
-            return store.find(keys)
+            record(self.work, STAGE, done=len(keys) - len(rows))
+            self.found += len(keys) - len(rows)
+            self.computed += len(rows)
+            if len(rows):
+                fresh = self._score(shelf, keys[rows], [queries[row] for row in rows], [passages[row] for row in rows])
+                order = np.argsort(keys[rows])
+                hits.values[unknown] = fresh[order[np.searchsorted(keys[rows][order], keys[unknown])]]
+            return hits.values["logit"].copy(), hits.values["cut"].copy()
 
-    def _score(
-        self, model: Reranker, store: LogitStore, keys: np.ndarray, queries: list[str], passages: list[str]
-    ) -> None:
-        finished: list[Part] = []
-        started = stored = time.monotonic()
+    def note_uses(self) -> dict[str, int]:
+        """Note in the store which pairs were used, and return (name, number) of what was found and computed."""
+        damaged = 0
+        if self._shelf is not None:
+            if self._asked:
+                self._shelf.use(np.concatenate(self._asked))
+            damaged = self._shelf.damaged
+        return {"logits_computed": self.computed, "logits_found": self.found, "store_files_damaged": damaged}
+
+    def _opened(self) -> Shelf:
+        if self._shelf is None:
+            description = self.describe(self.place, self.spec)
+            if self.fingerprint not in (None, description["fingerprint"]):
+                raise ModelError(
+                    f"cross-encoder {self.spec.model}: it, its libraries or this machine's kind differ from what "
+                    "scored the stored run, so their scores would not compare; mine from the inputs instead."
+                )
+            self._shelf = logit_shelf(self.place, description)
+        return self._shelf
+
+    def _score(self, shelf: Shelf, keys: ValueKeys, queries: list[str], passages: list[str]) -> np.ndarray:
+        """Score pairs and store them; return rows of ``LOGIT_ROW``, shape (n,)."""
+        model = self.load(self.spec)
+        if model.fingerprint != self.describe(self.place, self.spec)["fingerprint"]:
+            raise ModelError(
+                f"cross-encoder {self.spec.model}: what is loaded is not what {self.place.root} says that it is; its "
+                "files changed meanwhile: start the run again."
+            )
+        values = np.zeros(len(keys), dtype=LOGIT_ROW)
+        started = time.monotonic()
         try:
-            for rows, logits, cut in model.parts(queries, passages):
-                record(self._work, STAGE, done=len(rows))
-                finished.append((keys[rows], logits, cut))
-                if time.monotonic() - stored >= _STORE_AFTER:
-                    _store(store, finished)
-                    stored = time.monotonic()
+            with Filling(shelf) as filling:
+                for rows, logits, cut in model.parts(queries, passages):
+                    record(self.work, STAGE, done=len(rows))
+                    values["logit"][rows], values["cut"][rows] = logits, cut
+                    filling.put(keys[rows], values[rows])
         finally:
-            _store(store, finished)
             count("model_milliseconds_cross_encoder", round(1000 * (time.monotonic() - started)))
-
-
-def logit_store(work: str, fingerprint: str) -> LogitStore:
-    """Return the process's store of a work folder's logits, read when first asked for."""
-    return cached((STAGE, work, fingerprint), lambda: LogitStore(work, fingerprint))
-
-
-def evict_logits(work: str) -> None:
-    """Let go of what this process has of a work folder's logits: the folder is another run's now."""
-    evict(STAGE, work)
-
-
-def _store(store: LogitStore, finished: list[Part]) -> None:
-    if finished:
-        keys, logits, cut = (np.concatenate(column) for column in zip(*finished, strict=True))
-        finished.clear()
-        store.add(keys, logits, cut)
+        return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hardneg.errors import ModelError, parameter
 from hardneg.transforms.models.backends.registry import backend_named
-from hardneg.transforms.models.canonical_shapes import run_canonical
+from hardneg.transforms.models.canonical_shapes import run_batches
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.fingerprint import describe_model
 from hardneg.transforms.models.pooling import Pooling
@@ -61,19 +61,25 @@ class BiEncoder:
     def fingerprint(self) -> str:
         return self.description["fingerprint"]
 
-    def encode(self, texts: Sequence[str], role: Role, on_batch: Callable[[int], None] | None = None) -> np.ndarray:
+    def encode(self, texts: Sequence[str], role: Role) -> np.ndarray:
         """Return embeddings, float32, shape (len(texts), dimension), rows of norm one.
 
         Args:
             texts: passage strings or query texts, without prompts.
             role: which prompt is put before them.
-            on_batch: told how many texts each finished batch held.
 
         Raises:
             ModelError: an embedding is not finite.
         """
+        values = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for rows, embeddings in self.parts(texts, role):
+            values[rows] = embeddings
+        return values
+
+    def parts(self, texts: Sequence[str], role: Role) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (rows, embeddings) of each batch as it is computed; arguments and errors as of ``encode``."""
         if not len(texts):
-            return np.empty((0, self.dimension), dtype=np.float32)
+            return
         prompt = self.prompts[role]
         encoded = self.tokenizer(
             [prompt + text for text in texts], truncation=True, max_length=self.max_length, padding=False
@@ -85,15 +91,15 @@ class BiEncoder:
             ids = padded_ids(self.tokenizer, encoded, rows, length)
             return self.pooling(ids, self._network(ids), prompt_length)
 
-        values = run_canonical(lengths, self.spec.shapes, self.max_length, forward, on_batch)
-        if not np.isfinite(values).all():
-            bad = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            raise ModelError(
-                f"bi-encoder {self.spec.model}: the embedding of {texts[bad][:60]!r} is not finite in "
-                f"{self.spec.dtype}; run it with {parameter('dtype')} float32.",
-                model=self.spec.model,
-            )
-        return values
+        for rows, values in run_batches(lengths, self.spec.shapes, self.max_length, forward):
+            if not np.isfinite(values).all():
+                bad = int(rows[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
+                raise ModelError(
+                    f"bi-encoder {self.spec.model}: the embedding of {texts[bad][:60]!r} is not finite in "
+                    f"{self.spec.dtype}; run it with {parameter('dtype')} float32.",
+                    model=self.spec.model,
+                )
+            yield rows, values
 
     def _tokens_of(self, prompt: str) -> int | None:
         if not prompt:

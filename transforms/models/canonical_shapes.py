@@ -76,24 +76,3 @@ def run_batches(
         values = forward(filled, length)
         real = len(np.unique(filled))
         yield filled[:real], values[:real]
-
-
-def run_canonical(
-    lengths: np.ndarray,
-    table: ShapeTable,
-    max_length: int,
-    forward: Forward,
-    on_batch: Callable[[int], None] | None = None,
-) -> np.ndarray:
-    """Return the values of ``run_batches`` in the order of the rows.
-
-    ``on_batch`` is told how many rows each finished batch held.
-    """
-    result: np.ndarray | None = None
-    for rows, values in run_batches(lengths, table, max_length, forward):
-        if result is None:
-            result = np.empty((len(lengths), *values.shape[1:]), dtype=np.float32)
-        result[rows] = values
-        if on_batch:
-            on_batch(len(rows))
-    return np.empty((0,), dtype=np.float32) if result is None else result

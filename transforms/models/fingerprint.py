@@ -26,6 +26,11 @@ def files_digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
+def versions_of(spec: ModelSpec) -> dict[str, str]:
+    """Return the versions of the libraries that a model's output depends on."""
+    return {name: metadata.version(name) for name in (*_VERSIONED, *backend_named(spec.backend).libraries)}
+
+
 def describe_model(spec: ModelSpec, folder: Path, max_length: int, **more: Any) -> dict[str, Any]:
     """Return everything that a model's output depends on, and its digest as ``fingerprint``.
 
@@ -42,7 +47,7 @@ def describe_model(spec: ModelSpec, folder: Path, max_length: int, **more: Any) 
         "device": spec.device.split(":")[0],
         "backend": backend.name,
         "shapes": [spec.shapes.tokens, spec.shapes.most_rows],
-        "versions": {name: metadata.version(name) for name in (*_VERSIONED, *backend.libraries)},
+        "versions": versions_of(spec),
         **more,
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -7,10 +7,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "bm25": ["Bm25Retriever"],
         "dense": ["pair_similarities"],
-        "encode": ["store_array", "stored_array", "texts_digest"],
         "merge": ["RRF_K", "rank_within"],
         "registry": ["BUILT_IN_RETRIEVERS", "RETRIEVERS", "register"],
-        "retriever": ["Found", "PairRows", "Retriever", "Site"],
+        "retriever": ["Counted", "Found", "PairRows", "Retriever", "Site"],
         "stages": ["MergeCandidates", "SearchSegments"],
     },
 )

@@ -19,6 +19,7 @@ from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.described import key
 from hardneg.transforms.core.source import Source
 from hardneg.transforms.corpus.segments import Segment, folder
+from hardneg.transforms.store.uses import StorePlace
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -77,12 +78,21 @@ class Site:
         segments: slices of the passage ids.
         buckets: slices of the query ids.
         threads: of one worker; None: as they are.
+        place: where embeddings are stored.
     """
 
     work: str
     segments: int
     buckets: int
-    threads: int | None = None
+    threads: int | None
+    place: StorePlace
+
+
+class Counted(NamedTuple):
+    """What a stage of a retriever gives that counts what it does: its output, and (name, number) for the manifest."""
+
+    main: beam.PCollection
+    counts: beam.PCollection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +184,10 @@ class Retriever(ABC):
         return None
 
     def index(self, site: Site) -> beam.PTransform | None:
-        """Return a stage from ``SegmentInfo`` to the numbers of the segments that can be searched; None: all can."""
+        """Return a stage from ``SegmentInfo`` to the numbers of the segments that can be searched; None: all can.
+
+        It may give them as ``Counted``.
+        """
         if type(self).index_segment is Retriever.index_segment:
             return None
         from hardneg.transforms.retrieval.stages import PrepareSegments
@@ -182,7 +195,10 @@ class Retriever(ABC):
         return PrepareSegments(self, site)
 
     def encode(self, site: Site) -> beam.PTransform | None:
-        """Return a stage that adds ``column`` to (block, table of queries); None: nothing is added."""
+        """Return a stage that adds ``column`` to (block, table of queries); None: nothing is added.
+
+        It may give them as ``Counted``.
+        """
         if type(self).encode_queries is Retriever.encode_queries:
             return None
         from hardneg.transforms.retrieval.stages import PrepareQueries
