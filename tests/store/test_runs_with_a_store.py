@@ -55,7 +55,7 @@ def test_nothing_is_computed_twice(animals: Path, reference: Run, mine: Mine, tm
     assert computed(again) == dict.fromkeys(COMPUTED, 0)
     assert not (tmp_path / "first.work").exists()
 
-    changed = mine("changed", input=str(changed_copy(animals, tmp_path / "changed")), **OPTIONS, store=store)
+    changed = mine("changed", input=str(changed_copy(animals, tmp_path / "data")), **OPTIONS, store=store)
     new = computed(changed)
     assert (new["passages_encoded"], new["queries_encoded"]) == (2, 1)
     assert 0 < new["logits_computed"] < computed(first)["logits_computed"] / 2
