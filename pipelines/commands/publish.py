@@ -26,7 +26,6 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.export.registry import format_named
 from hardneg.transforms.output.manifest import MANIFEST
 from hardneg.transforms.output.snapshots import point_at, refused_folder, snapshot_folder
-
 from hardneg.transforms.store.uses import end_use
 
 

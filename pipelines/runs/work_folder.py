@@ -55,11 +55,10 @@ def working(plan: Plan, ended: bool = False) -> Iterator[None]:
     output, work = plan.config.output, plan.work
     if not ended:
         refuse_existing(output, plan.config.overwrite)
-    with run_in_this_process():
-        with held(output, work, () if ended else _STALE):
-            if not ended:
-                begin_use(plan.place, output)
-            yield
+    with run_in_this_process(), held(output, work, () if ended else _STALE):
+        if not ended:
+            begin_use(plan.place, output)
+        yield
 
 
 @contextmanager
