@@ -183,24 +183,11 @@ def _mine(
 
 
 def _report(output: str, manifest: dict[str, Any]) -> None:
-    from hardneg.pipelines.report.tables import denoising_line
+    from hardneg.pipelines.terminal.tables import mined_lines
 
-    counts = manifest["counts"]
-    queries, mined = counts.get("queries", 0), counts.get("mined", 0)
-    rows = sum(shard["rows"] for shard in manifest["shards"] if shard["name"].startswith("triplets/"))
-    retrieved, scored = counts.get("pairs_retrieved", 0), counts.get("pairs_scored", 0)
-    _output.print(
-        f"{rows:,} triplets of {queries:,} queries in {output} ({manifest['wall_seconds']:,.0f} s).\n"
-        f"{retrieved:,} pairs retrieved, {scored:,} scored; {mined:,} negatives mined; "
-        f"{counts.get('verdict_suspected_positive', 0):,} suspected positives left out; "
-        f"{counts.get('queries_short', 0):,} queries have fewer negatives than asked for."
-    )
-    if line := denoising_line(manifest["denoising"]):
-        _output.print(line)
-    for note in manifest.get("notes", ()):
-        _output.print(note, markup=False)
-    _output.print(f"To look at it: {output.rstrip('/')}/report.html", markup=False)
-    if not rows:
+    for line in mined_lines(output, manifest):
+        _output.print(line, markup=False)
+    if not any(shard["name"].startswith("triplets/") for shard in manifest["shards"]):
         _log.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
 
 
@@ -315,7 +302,6 @@ def _evaluate(
     """Evaluate a finished run against judgements it was not told of, or against a person's."""
     from hardneg.pipelines.commands.evaluate import evaluate
     from hardneg.pipelines.terminal import tables
-    from hardneg.pipelines.terminal.tables import write_json
 
     evaluation = evaluate(folder, config)
     if evaluation.drawn:
@@ -332,7 +318,7 @@ def _evaluate(
     if evaluation.relevant_pairs:
         _output.print("Found relevant:", tables.pair_table(evaluation), sep="\n")
     if json_file:
-        write_json(json_file, evaluation)
+        tables.write_json(json_file, evaluation)
     return 0
 
 
@@ -354,12 +340,11 @@ def _report_run(
     from hardneg.pipelines.report import tables as report_tables
     from hardneg.pipelines.report.html import write_report
     from hardneg.pipelines.report.report import report
-    from hardneg.pipelines.report.tables import denoising_line
     from hardneg.pipelines.terminal.tables import write_json
 
     found = report(folder, config)
     _output.print(report_tables.mined_line(found))
-    if line := denoising_line(found.promised):
+    if line := report_tables.denoising_line(found.promised):
         _output.print(line)
     for table in (report_tables.count_table(found), report_tables.source_table(found)):
         _output.print("", table, sep="\n")
@@ -377,13 +362,8 @@ def _report_run(
     try:
         _output.print(f"All of it as a page: {write_report(found)}", markup=False)
     except HardnegError as error:
-        _log.print(
-            f"No page was written: {error.told(option_of)}",
-            style="yellow",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        said = f"No page was written: {error.told(option_of)}"
+        _log.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -23,7 +23,7 @@ from hardneg.transforms.audit.triplet_files import (
 )
 from hardneg.transforms.audit.triplet_reading import read_triplets, rows_at
 from hardneg.transforms.audit.triplet_rows import TripletBatch
-from hardneg.transforms.core.hashing import KeyMap
+from hardneg.transforms.core.hashing import KeyMap, Keys
 from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluation_sets
 from hardneg.transforms.inputs.formats.registry import place_of
 from hardneg.transforms.inputs.judgements import read_judgements
@@ -89,7 +89,7 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
     notes = [_compared(options, known, records, run)] if options.qrels else []
     held_queries, held_passages = held_out_texts(held_out, records, run)
     if options.holdout:
-        notes.append(f"{len(held_queries):,} held-out queries and {len(held_passages):,} passages were looked for.")
+        notes.append(_looked_for(options, held_queries, held_passages, run))
     findings += auditing.flawed_rows(records, [_place(file) for file in files])
     findings += auditing.empty_texts(records)
     findings += auditing.positives_among_negatives(records, known.known())
@@ -107,6 +107,27 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
         faults=_faults(findings, files, layouts, records),
         notes=notes,
     )
+
+
+def _looked_for(options: AuditOptions, queries: Keys, passages: Keys, run: FinishedRun | None) -> str:
+    """Return how many held-out queries and passages were looked for; the key of one whose text is not known is 0.
+
+    Raises:
+        InputError: none, and it is not that the run kept them out itself.
+    """
+    counts = [(int((keys != 0).sum()), len(keys)) for keys in (queries, passages)]
+    said = " and ".join(
+        f"{known:,} of {whole:,} {kind}" for (known, whole), kind in zip(counts, ("queries", "passages"), strict=True)
+    )
+    kept_out = set(options.holdout) <= set(run.options.get("holdout") or ()) if run else False
+    if not any(known for known, _ in counts) and not kept_out:
+        raise InputError(
+            f"{parameter('holdout')} {' '.join(options.holdout)}: it gives ids, and none is of this set ({said}), so "
+            "nothing was looked for: check that the ids are the same, or give the evaluation set's texts, such as its "
+            "BEIR folder.",
+            parameter="holdout",
+        )
+    return f"holdout: {said} are known here, and were looked for."
 
 
 def _run_of(files: Sequence[TripletFile]) -> FinishedRun | None:

@@ -30,6 +30,30 @@ _RATES = ("false_negative_rate", "leak_rate", "leak_rate_over_all", "yield")
 _DIGITS = {"fused_rank": 1, "similarity": 3, "logit_gap": 2}
 
 
+def mined_lines(output: str, manifest: dict[str, Any]) -> list[str | Text]:
+    """Return what a run gave, what it promises, and what there is to say of its input.
+
+    Args:
+        output: its folder.
+        manifest: its manifest.
+    """
+    from hardneg.pipelines.report.tables import denoising_line  # here: it loads what an audit has no need of
+
+    counts = manifest["counts"]
+    rows = sum(shard["rows"] for shard in manifest["shards"] if shard["name"].startswith("triplets/"))
+    retrieved, scored = counts.get("pairs_retrieved", 0), counts.get("pairs_scored", 0)
+    promised = denoising_line(manifest["denoising"])
+    return [
+        f"{rows:,} triplets of {counts.get('queries', 0):,} queries in {output} ({manifest['wall_seconds']:,.0f} s).",
+        f"{retrieved:,} pairs retrieved, {scored:,} scored; {counts.get('mined', 0):,} negatives mined; "
+        f"{counts.get('verdict_suspected_positive', 0):,} suspected positives left out; "
+        f"{counts.get('queries_short', 0):,} queries have fewer negatives than asked for.",
+        *([promised] if promised else []),
+        *manifest.get("notes", ()),
+        f"To look at it: {output.rstrip('/')}/report.html",
+    ]
+
+
 def fault_table(report: AuditReport) -> Table:
     """Return the faults of a data set: each with its count and examples."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -127,4 +127,21 @@ def test_what_was_looked_for_is_printed(tmp_path: Path, capsys: pytest.CaptureFi
     holdout = tmp_path / "holdout.jsonl"
     holdout.write_text(json.dumps({"query": "who?", "positive": "nobody"}) + "\n", encoding="utf-8")
     assert command(["audit", str(data), "--holdout", str(holdout)]) == 0
-    assert "1 held-out queries and 1 passages were looked for." in capsys.readouterr().out
+    assert "holdout: 1 of 1 queries and 1 of 1 passages are known here, and were looked for." in capsys.readouterr().out
+
+
+def test_held_out_ids_of_another_collection_are_no_all_clear(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    row = {"query_id": "q1", "query": "a", "pos": [{"docid": "p1", "text": "b"}], "neg": [{"docid": "p2", "text": "c"}]}
+    data.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    qrels = tmp_path / "dl19.txt"
+    qrels.write_text("1\t0\tD7\t1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"none is of this set \(0 of 1 queries and 0 of 1 passages\), so nothing was"):
+        look(data, holdout=[str(qrels)])
+    qrels.write_text("1\t0\tD7\t1\nq1\t0\tD8\t1\n", encoding="utf-8")
+    assert counts(data, holdout=[str(qrels)]) == {"held_out_queries": 1}
+
+
+def test_an_option_that_went_says_what_to_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["audit", str(tmp_path), "--holdout", "x", "--holdout-split", "dev"]) == 2
+    assert "--holdout-split has gone: write --holdout FOLDER:SPLIT instead" in capsys.readouterr().err
