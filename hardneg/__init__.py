@@ -6,15 +6,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hardneg.api import Run, audit, load_candidates, mine
+    from hardneg.api import Run, Snapshot, audit, latest, load_candidates, mine, refresh
     from hardneg.compat.drop_in import mine_hard_negatives
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "audit", "load_candidates", "mine", "mine_hard_negatives"]
+__all__ = [
+    "Run",
+    "Snapshot",
+    "__version__",
+    "audit",
+    "latest",
+    "load_candidates",
+    "mine",
+    "mine_hard_negatives",
+    "refresh",
+]
 
 # Imported when first asked for: they load Beam and torch.
 _MODULES = {
-    **dict.fromkeys(("Run", "audit", "load_candidates", "mine"), "hardneg.api"),
+    **dict.fromkeys(("Run", "Snapshot", "audit", "latest", "load_candidates", "mine", "refresh"), "hardneg.api"),
     "mine_hard_negatives": "hardneg.compat.drop_in",
 }
 

@@ -26,21 +26,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from hardneg.errors import HardnegError, InputError, OptionError, RunError, parameter
+from hardneg.errors import GateError, HardnegError, InputError, OptionError, RunError, parameter
 from hardneg.pipelines.commands import audit as auditing
 from hardneg.pipelines.commands import driver
+from hardneg.pipelines.commands import refresh as refreshing
 from hardneg.pipelines.commands.audit import AuditReport, Example
 from hardneg.pipelines.options.files import checked
 from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.options.refresh import RefreshOptions
+from hardneg.pipelines.report.difference import read_difference
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.output.snapshots import latest_snapshot, snapshot_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
-__all__ = ["AuditReport", "Run", "audit", "load_candidates", "mine"]
+__all__ = ["AuditReport", "Run", "Snapshot", "audit", "latest", "load_candidates", "mine", "refresh"]
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 # A datasets.Dataset or IterableDataset, a pyarrow.Table, a pandas.DataFrame, columns, or rows.
@@ -86,6 +90,37 @@ class Run:
         return load_candidates(self, **options)
 
 
+@dataclass(frozen=True)
+class Snapshot(Run):
+    """A published snapshot of a store.
+
+    Attributes:
+        store: the store.
+        date: what it is called.
+        changed: what changed since the last one, in words; empty: nothing did, and this is the last one.
+    """
+
+    store: str = ""
+    date: str = ""
+    changed: tuple[str, ...] = ()
+
+    @property
+    def difference(self) -> dict[str, Any]:
+        """What changed against the snapshot before, and figures then and now: ``diff.json``."""
+        return read_difference(self.folder) or {}
+
+
+def latest(store: PathLike) -> Snapshot | None:
+    """Return the snapshot that a store's LATEST names; None before the first one.
+
+    Raises:
+        HardnegError: LATEST is damaged.
+    """
+    root = os.fspath(store)
+    date = latest_snapshot(root)
+    return Snapshot(snapshot_folder(root, date), store=root, date=date) if date else None
+
+
 def mine(
     *,
     output: PathLike | None = None,
@@ -123,16 +158,62 @@ def mine(
         output = Path(scratch.name) / "run"
     with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live, _told_by_name(live):
         given = {"corpus": corpus, "queries": queries, "qrels": qrels, "pairs": pairs}
-        files = {name: _files(value, name, live) for name, value in given.items()}
-        models = {
-            "bi_encoder": _bi_encoders(bi_encoder, live),
-            "retriever": [_retriever(table, number, live) for number, table in enumerate(retriever)],
-            "cross_encoder": _model(cross_encoder, "cross_encoder", live),
-        }
-        config = checked(MineConfig, {**options, **files, **models, "output": os.fspath(output)})
+        named = _options_of_live(given, bi_encoder, retriever, cross_encoder, live)
+        config = checked(MineConfig, {**options, **named, "output": os.fspath(output)})
         with _showing(config.work_folder) if progress else nullcontext():
             driver.mine(config, list(beam_args))
     return Run(config.output, scratch)
+
+
+def refresh(
+    *,
+    store: PathLike,
+    date: str | None = None,
+    recalibrate: bool = False,
+    keep: int | None = None,
+    gates: Mapping[str, Any] | None = None,
+    bi_encoder: str | SentenceTransformer | Mapping[str, str | SentenceTransformer] | Sequence[str] = (),
+    retriever: Sequence[Mapping[str, Any]] = (),
+    cross_encoder: str | CrossEncoder = "bundled",
+    corpus: PathLike | Sequence[PathLike] | TableLike = (),
+    queries: PathLike | Sequence[PathLike] | TableLike = (),
+    qrels: PathLike | Sequence[PathLike] | TableLike = (),
+    pairs: PathLike | Sequence[PathLike] | TableLike = (),
+    beam_args: Sequence[str] = _ONE_WORKER,
+    progress: bool = True,
+    **options: Any,
+) -> Snapshot:
+    """Mine again what changed, into a snapshot of a store; ``hardneg refresh`` as a function.
+
+    Args:
+        store: the folder of scores and snapshots; made if it is not there.
+        date: what the snapshot is called; default: today's date.
+        recalibrate: calibrate anew, instead of judging as the last snapshot did; needed where a model changed.
+        keep: snapshots to keep.
+        gates: what it must come to, by name, as in the table ``[gates]``: ``{"max-drop": 0.2, "audit": "off"}``.
+        bi_encoder, retriever, cross_encoder, corpus, queries, qrels, pairs, beam_args, progress: as for ``mine``.
+        options: all others of ``hardneg mine`` but those that the store decides.
+
+    Returns:
+        the snapshot that was published; the last one, if nothing changed.
+
+    Raises:
+        GateError: it did not pass its gates: it is kept, and not published.
+        LockedError: another process refreshes the store.
+        HardnegError: anything else that is wrong with the input or the options.
+    """
+    told = {"store": os.fspath(store), "date": date, "recalibrate": recalibrate, "keep": keep}
+    asked = checked(RefreshOptions, told)
+    with tempfile.TemporaryDirectory(prefix="hardneg-live-") as live, _told_by_name(live):
+        given = {"corpus": corpus, "queries": queries, "qrels": qrels, "pairs": pairs}
+        named = _options_of_live(given, bi_encoder, retriever, cross_encoder, live)
+        with _showing(os.path.join(asked.store, "work")) if progress else nullcontext():
+            done = refreshing.refresh(asked, {**options, **named, "gates": gates or {}}, list(beam_args))
+    if done.refused:
+        raise GateError(
+            f"Snapshot {done.date} is refused, and kept in {done.folder}: {'; '.join(done.refused)}.", path=done.folder
+        )
+    return Snapshot(done.folder, store=done.store, date=done.date, changed=tuple(done.changed))
 
 
 def load_candidates(
@@ -272,6 +353,18 @@ def _table(value: Any, name: str) -> pa.Table:
         return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise _no_table(name, error) from None
+
+
+def _options_of_live(
+    given: Mapping[str, Any], bi_encoder: Any, retriever: Sequence[Mapping[str, Any]], cross_encoder: Any, folder: str
+) -> dict[str, Any]:
+    """Return options that name files, of tables and models that may be live: those are written into a folder."""
+    return {
+        **{name: _files(value, name, folder) for name, value in given.items()},
+        "bi_encoder": _bi_encoders(bi_encoder, folder),
+        "retriever": [_retriever(table, number, folder) for number, table in enumerate(retriever)],
+        "cross_encoder": _model(cross_encoder, "cross_encoder", folder),
+    }
 
 
 def _bi_encoders(given: Any, folder: str) -> list[str]:

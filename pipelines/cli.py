@@ -1,4 +1,4 @@
-"""`hardneg SUBCOMMAND`: the only module that parses arguments and prints."""
+"""`hardneg SUBCOMMAND`: parses arguments and prints, with the commands of finished data in ``terminal``."""
 
 # ruff: noqa: E402 - what is set up here must be set before other libraries are imported
 
@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-import warnings
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,14 +24,10 @@ logging.getLogger().setLevel(logging.ERROR)
 import cyclopts
 from cyclopts import App, Parameter
 from pydantic import BaseModel, ValidationError
-from rich.console import Console
 
 from hardneg import __version__
 from hardneg.errors import HardnegError, OptionError, parameter
-
-FAULTS = 1  # what an audit found, in the user's data
-USER_ERROR = 2
-INTERRUPTED = 130
+from hardneg.pipelines.options.exit_codes import DONE, FAULTS, INTERRUPTED, REFUSED, code_of
 
 app = App(
     name="hardneg",
@@ -41,35 +37,55 @@ app = App(
         negative=(), consume_multiple=True, show_default=lambda value: str(value) if value else None
     ),
 )
-_output = Console(soft_wrap=True, highlight=False)
-_log = Console(stderr=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake of the user's, 130 interrupted, 1 a bug or a finding."""
+    """Run the command line and exit; ``exit_codes`` says what each code means, 1 a bug or a finding."""
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 
 
 def run(argv: list[str]) -> int:
     """Run the command line; return the exit code."""
-    _quiet()
+    quiet()
+    argv, as_json = without_flag(argv) if argv else (argv, False)
+    TOLD.clear()
+    error: BaseException | None = None
+    try:
+        code = _run(argv)
+    except Exception as failure:
+        if not as_json:
+            raise
+        traceback.print_exc()
+        code, error = FAULTS, failure
+    if as_json:
+        told = dict(TOLD)
+        if error is None:
+            error = told.pop("error", None)
+        print(json_line(argv[0] if argv else "", code, told, error))
+    return code
+
+
+def _run(argv: list[str]) -> int:
     here, beam_args = _split(argv)
     try:
         if here and here[0] in _MINING:
             refuse_unwritten(here)
+        if here and here[0] == "refresh":
+            here = with_rollback(here)
         command, bound, _ = app.parse_args(here, exit_on_error=False, print_error=False)
         if command in (_mine, _calibrate, _refresh, _train_judge):
             return command(*bound.args, **bound.kwargs, beam_args=beam_args)
         result = command(*bound.args, **bound.kwargs)
-        return result if isinstance(result, int) else 0
+        return result if isinstance(result, int) else DONE
     except cyclopts.CycloptsError as error:
-        return _complain(_text_of(error))
+        told = OptionError(_text_of(error))
+        return _complain(told, str(told))
     except HardnegError as error:
-        return _complain(error.told(told_to_mine if here and here[0] in _MINING else option_of))
+        return _complain(error, error.told(told_to_mine if here and here[0] in _MINING else option_of))
     except KeyboardInterrupt:
-        _log.print(
+        LOG.print(
             "Interrupted. What was embedded and scored so far stays in the work folder (OUTPUT.work unless --work "
-            "says otherwise); the same command goes on from there.",
+            "says otherwise; STORE/work of a refresh); the same command goes on from there.",
             soft_wrap=True,
         )
         return INTERRUPTED
@@ -83,13 +99,10 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:place], argv[place + 1 :]
 
 
-def _tell(line: str) -> None:
-    _log.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _complain(message: str) -> int:
-    _log.print(f"hardneg: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    return USER_ERROR
+def _complain(error: HardnegError, message: str) -> int:
+    TOLD["error"] = error
+    LOG.print(f"hardneg: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return code_of(error)
 
 
 def _text_of(error: cyclopts.CycloptsError) -> str:
@@ -101,21 +114,9 @@ def _text_of(error: cyclopts.CycloptsError) -> str:
     return OptionError(problems_of(cause)).told(option_of) if isinstance(cause, ValidationError) else str(error)
 
 
-def _quiet() -> None:
-    """Keep other libraries' chatter out; their warnings name things that our users cannot change."""
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
-    for name in ("transformers", "sentence_transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Beam logs every exception of a worker with its traceback, and raises it too.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-
-
 from hardneg.pipelines.options.command_line import (
     CONFIG,
     DRY_RUN,
-    JSON_FILE,
-    WHY,
     arguments_of,
     config_of_arguments,
     gone_option,
@@ -124,18 +125,12 @@ from hardneg.pipelines.options.command_line import (
     refuse_unwritten,
     told_to_mine,
 )
-from hardneg.pipelines.options.finished import (
-    AUDIT_DEFAULTS,
-    EVALUATE_DEFAULTS,
-    REPORT_DEFAULTS,
-    AuditOptions,
-    EvaluateOptions,
-    ExportOptions,
-    ReportOptions,
-)
 from hardneg.pipelines.options.mine import MineConfig
-from hardneg.pipelines.options.refresh import ASIDE, RefreshOptions
+from hardneg.pipelines.options.refresh import ASIDE, RefreshOptions, with_rollback
 from hardneg.pipelines.options.train import TrainOptions
+from hardneg.pipelines.terminal.finished_commands import add_finished_commands
+from hardneg.pipelines.terminal.json_line import json_line, of_run, without_flag
+from hardneg.pipelines.terminal.said import LOG, OUTPUT, TOLD, quiet, tell
 
 if TYPE_CHECKING:
     MineArguments = BaseModel
@@ -160,6 +155,7 @@ def _mine(
     from hardneg.pipelines.commands.driver import mine
     from hardneg.pipelines.runs.work_folder import notes
     from hardneg.pipelines.terminal.display import watching
+    from hardneg.pipelines.terminal.tables import mined_lines
 
     config = config_of_arguments(given, config_file)
     if dry_run and config.from_run:
@@ -169,26 +165,22 @@ def _mine(
     if dry_run:
         from hardneg.pipelines.commands.estimate import estimate, scratch
 
-        with scratch(config) as trial, watching(trial.work_folder, _log):
+        with scratch(config) as trial, watching(trial.work_folder, LOG):
             lines = estimate(trial, beam_args)
         for line in lines:
-            _output.print(line, markup=False)
-        return 0
+            OUTPUT.print(line, markup=False)
+        TOLD.update(estimate=lines)
+        return DONE
     for note in notes(config):
-        _log.print(note, soft_wrap=True)
-    with watching(config.work_folder, _log):
+        LOG.print(note, soft_wrap=True)
+    with watching(config.work_folder, LOG):
         manifest = mine(config, beam_args)
-    _report(config.output, manifest)
-    return 0
-
-
-def _report(output: str, manifest: dict[str, Any]) -> None:
-    from hardneg.pipelines.terminal.tables import mined_lines
-
-    for line in mined_lines(output, manifest):
-        _output.print(line, markup=False)
+    for line in mined_lines(config.output, manifest):
+        OUTPUT.print(line, markup=False)
     if not any(shard["name"].startswith("triplets/") for shard in manifest["shards"]):
-        _log.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
+        LOG.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
+    TOLD.update(of_run(config.output, manifest))
+    return DONE
 
 
 @app.command(name="calibrate")
@@ -205,42 +197,78 @@ def _calibrate(
     from hardneg.pipelines.terminal.display import watching
 
     config = config_of_arguments(given, config_file)
-    with watching(config.work_folder, _log):
+    with watching(config.work_folder, LOG):
         judge, notes = calibrate(config, beam_args)
-    _output.print(tables.judge_table(judge))
-    _output.print(denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
+    OUTPUT.print(tables.judge_table(judge))
+    OUTPUT.print(denoising_line(judge.manifest_entry()) or "No target was asked for; nothing is promised.")
     for note in notes:
-        _output.print(note, markup=False)
-    return 0
+        OUTPUT.print(note, markup=False)
+    TOLD.update(figures={"status": judge.status, "threshold": judge.threshold}, paths={"judge": config.output})
+    return DONE
 
 
 @app.command(name="refresh")
 def _refresh(
     *,
     config_file: Annotated[Path | None, Parameter(name="--config", help=CONFIG[0])] = None,
+    rollback: Annotated[
+        str | None,
+        Parameter(help="Mine nothing: let LATEST name the snapshot before, or that of this DATE."),
+    ] = None,
     asked: Annotated[RefreshOptions, Parameter(name="*")],
     given: Annotated[RefreshArguments, Parameter(name="*")] = NOTHING_TO_REFRESH,
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Mine again what changed, into a dated snapshot of a store; publish it if it passes its gates."""
-    from hardneg.pipelines.commands.refresh import refresh
+    from hardneg.pipelines.commands.refresh import refresh, roll_back
     from hardneg.pipelines.terminal.display import watching
     from hardneg.transforms.core import storage
 
-    with watching(storage.join(asked.store, "work"), _log):
-        done = refresh(asked, options_of_arguments(given, config_file), beam_args, _tell)
-    _output.print(f"{done.date}: {', '.join(done.changed) or 'nothing changed'}")
-    return 0
+    if rollback is not None:
+        before, now = roll_back(asked.store, rollback, tell)
+        OUTPUT.print(f"LATEST of {asked.store} names {now}; it named {before or 'nothing readable'}.", markup=False)
+        TOLD.update(store=asked.store, snapshot=now, before=before)
+        return DONE
+    with watching(storage.join(asked.store, "work"), LOG):
+        done = refresh(asked, options_of_arguments(given, config_file), beam_args, tell)
+    TOLD.update(store=asked.store, snapshot=done.date)
+    if not done.changed:
+        OUTPUT.print(f"Nothing changed since {done.date}: LATEST names it still.")
+        TOLD.update(changed=[], **of_run(done.folder, done.manifest))
+        return DONE
+    return _say_snapshot(done.folder, done.date, done.manifest, done.refused, done.notes)
+
+
+def _say_snapshot(folder: str, date: str, manifest: dict[str, Any], refused: list[str], notes: list[str]) -> int:
+    from hardneg.pipelines.report.difference import read_difference
+    from hardneg.pipelines.terminal.refreshed import refreshed_lines, snapshot_figures
+
+    diff = read_difference(folder)
+    for line in refreshed_lines(date, folder, manifest, diff, refused):
+        OUTPUT.print(line, markup=False)
+    for note in notes:
+        LOG.print(note, style="yellow", markup=False, soft_wrap=True)
+    TOLD.update(of_run(folder, manifest), refused=refused, notes=notes, **snapshot_figures(diff))
+    return REFUSED if refused else DONE
 
 
 @app.command(name="publish")
 def _publish(work: Annotated[str, Parameter(name="WORK", help="The work folder of a run.")], /) -> int:
     """Publish a run whose pipeline has ended: manifest, card, page, formats, gates, LATEST. May be called twice."""
     from hardneg.pipelines.commands.publish import publish
+    from hardneg.pipelines.terminal.tables import mined_lines
 
-    done = publish(work, _tell)
-    _output.print(f"{done.folder}: {'published before' if done.again else 'published'}")
-    return 0
+    done = publish(work, tell)
+    TOLD.update(again=done.again)
+    if done.again:
+        OUTPUT.print(f"It was published before, as {done.folder}; nothing was left to do.", markup=False)
+    if done.date is not None:
+        TOLD.update(snapshot=done.date)
+        return _say_snapshot(done.folder, done.date, done.manifest, done.refused, done.notes)
+    for line in mined_lines(done.folder, done.manifest):
+        OUTPUT.print(line, markup=False)
+    TOLD.update(of_run(done.folder, done.manifest))
+    return DONE
 
 
 @app.command(name="train-judge")
@@ -253,144 +281,22 @@ def _train_judge(
     from hardneg.pipelines.commands.train_judge import train_judge
     from hardneg.pipelines.terminal.display import TrainingDisplay
 
-    with TrainingDisplay(_log) as display:
+    with TrainingDisplay(LOG) as display:
         trained = train_judge(config, beam_args, display)
     retrieved = "" if trained.mrr_retrieved is None else f", {trained.mrr_retrieved:.3f} as retrieved"
-    _output.print(
+    OUTPUT.print(
         f"{config.output}: MRR@10 of the held-out queries {trained.mrr_trained:.3f}; {trained.mrr_base:.3f} by the "
         f"base{retrieved}."
     )
     if trained.mrr_trained <= trained.mrr_base:
-        _log.print("It is no better than its base: give more data, or another base.", style="yellow")
-    return 0
-
-
-@app.command(name="audit")
-def _audit(
-    triplets: Annotated[
-        list[str], Parameter(help="A run of ours, a folder, or files: triplets, n-tuples or lists, Parquet or JSONL.")
-    ],
-    /,
-    *,
-    config: Annotated[AuditOptions, Parameter(name="*")] = AUDIT_DEFAULTS,
-) -> int:
-    """Check a set of training data, ours or another tool's: exit code 1 if anything is wrong with it."""
-    from hardneg.pipelines.commands.audit import audit
-    from hardneg.pipelines.terminal.tables import fault_table
-
-    report = audit(triplets, config)
-    _output.print(
-        f"{report.rows:,} rows with {report.negatives:,} negatives of {report.anchors:,} different anchors in "
-        f"{report.files:,} files: {'nothing wrong was found.' if report.clean else 'this is wrong:'}"
+        LOG.print("It is no better than its base: give more data, or another base.", style="yellow")
+    TOLD.update(
+        figures={"mrr_trained": trained.mrr_trained, "mrr_base": trained.mrr_base}, paths={"output": config.output}
     )
-    for note in report.notes:
-        _output.print(note, markup=False)
-    if report.clean:
-        return 0
-    _output.print(fault_table(report))
-    return FAULTS
+    return DONE
 
 
-@app.command(name="evaluate")
-def _evaluate(
-    folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
-    /,
-    *,
-    json_file: Annotated[str | None, Parameter(name="--json", help=JSON_FILE[0])] = None,
-    config: Annotated[EvaluateOptions, Parameter(name="*")] = EVALUATE_DEFAULTS,
-) -> int:
-    """Evaluate a finished run against judgements it was not told of, or against a person's."""
-    from hardneg.pipelines.commands.evaluate import evaluate
-    from hardneg.pipelines.terminal import tables
-
-    evaluation = evaluate(folder, config)
-    if evaluation.drawn:
-        _output.print(
-            f"{evaluation.drawn:,} mined pairs in {config.sheet}. Write y in the last column where the negative is "
-            "relevant to the query after all, n where it is not, from the first row on without leaving one out; then "
-            f"give the file to --marked{f' with --seed {config.seed}' if config.seed else ''}.",
-            markup=False,
-        )
-    if evaluation.figures:
-        _output.print(tables.figure_table(evaluation))
-    for note in evaluation.notes:
-        _output.print(note)
-    if evaluation.relevant_pairs:
-        _output.print("Found relevant:", tables.pair_table(evaluation), sep="\n")
-    if json_file:
-        tables.write_json(json_file, evaluation)
-    return 0
-
-
-@app.command(name="report")
-def _report_run(
-    folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
-    /,
-    *,
-    json_file: Annotated[str | None, Parameter(name="--json", help=JSON_FILE[0])] = None,
-    pair: Annotated[
-        tuple[str, str] | None,
-        Parameter(name="--why", allow_leading_hyphen=True, help=WHY[0]),
-    ] = None,
-    config: Annotated[ReportOptions, Parameter(name="*")] = REPORT_DEFAULTS,
-) -> int:
-    """Report what a finished run kept, and what it would keep at other targets; writes RUN/report.html again."""
-    if pair:
-        return _why(folder, *pair)
-    from hardneg.pipelines.report import tables as report_tables
-    from hardneg.pipelines.report.html import write_report
-    from hardneg.pipelines.report.report import report
-    from hardneg.pipelines.terminal.tables import write_json
-
-    found = report(folder, config)
-    _output.print(report_tables.mined_line(found))
-    if line := report_tables.denoising_line(found.promised):
-        _output.print(line)
-    for table in (report_tables.count_table(found), report_tables.source_table(found)):
-        _output.print("", table, sep="\n")
-    for drawn in found.histograms:
-        _output.print("", report_tables.histogram_table(drawn), sep="\n")
-    _output.print("", report_tables.sample_line(found), sep="\n")
-    for table in report_tables.outcome_tables(found):
-        _output.print("", table, sep="\n")
-    for reason in report_tables.reason_lines(found):
-        _output.print(reason)
-    for note in found.notes:
-        _output.print(note, markup=False)
-    if json_file:
-        write_json(json_file, found)
-    try:
-        _output.print(f"All of it as a page: {write_report(found)}", markup=False)
-    except HardnegError as error:
-        said = f"No page was written: {error.told(option_of)}"
-        _log.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    return 0
-
-
-def _why(folder: str, query: str, passage: str) -> int:
-    from hardneg.pipelines.report.why import why
-    from hardneg.pipelines.report.why_table import why_table
-
-    for place, answer in enumerate(why(folder, query, passage)):
-        if place:
-            _output.print()
-        _output.print(why_table(answer))
-    return 0
-
-
-@app.command(name="export")
-def _export(
-    folder: Annotated[str, Parameter(name="RUN", help="The --output folder of a finished run.")],
-    /,
-    *,
-    config: Annotated[ExportOptions, Parameter(name="*")],
-) -> int:
-    """Export a finished run in the form that a trainer takes."""
-    from hardneg.pipelines.commands.export import export, summary
-
-    for line in summary(export(folder, config), config.output):
-        _output.print(line, markup=False)
-    return 0
+add_finished_commands(app)
 
 
 @app.command(name="store")

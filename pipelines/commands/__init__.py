@@ -6,7 +6,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["audit", "calibrate", "driver", "estimate", "evaluate", "export", "train_judge"],
+    submodules=["audit", "calibrate", "driver", "estimate", "evaluate", "export", "publish", "refresh", "train_judge"],
     submod_attrs={
         "audit": ["AuditReport", "Example", "Fault"],
         "driver": ["make_plan", "mine", "mine_tables"],

@@ -12,6 +12,7 @@ from hardneg.pipelines.commands.publish import Check, Published, nothing_to_chec
 from hardneg.pipelines.graphs.mine import build
 from hardneg.pipelines.graphs.remine import build_from_run, held_out_of_run, stored_manifest
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.runs.marked import read_all_marks
 from hardneg.pipelines.runs.plan import Plan, read_judge
 from hardneg.pipelines.runs.publishing import Publication, clear, ended_before
 from hardneg.pipelines.runs.runner import is_local_run, pipeline_options, run_graph, worker_threads
@@ -20,6 +21,7 @@ from hardneg.pipelines.runs.work_folder import working
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.decided import decisions
 from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluation_sets
+from hardneg.transforms.inputs.marks import marks_of
 from hardneg.transforms.inputs.planning import plan_inputs
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.served.spec import RemoteSpec
@@ -106,6 +108,7 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         threads=worker_threads(options),
         texts_travel=not is_local_run(options),
         holdout=held_out_of(read_evaluation_sets(config.holdout, config.min_relevance)),
+        marks=marks_of(read_all_marks(config.marks, [config.from_run] if config.from_run else [])),
         denoising=read_judge(config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
         notes=[*decisions(files), *(held_out_of_run(config) if config.from_run else [])],

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hardneg.errors import HardnegError, NotEndedError, RunError, parameter
 from hardneg.pipelines.commands.export import export
+from hardneg.pipelines.commands.gates import GATES, check_gates
 from hardneg.pipelines.options.finished import REPORT_DEFAULTS, ExportOptions
+from hardneg.pipelines.options.gates import GateOptions
+from hardneg.pipelines.report.difference import side_of
 from hardneg.pipelines.report.html import write_report
 from hardneg.pipelines.report.report import report
 from hardneg.pipelines.runs.lock import holding
@@ -24,8 +27,11 @@ from hardneg.pipelines.runs.state import judge_digest
 from hardneg.pipelines.runs.work_folder import PLAN, SUMMARY, held, release
 from hardneg.transforms.core import storage
 from hardneg.transforms.export.registry import format_named
-from hardneg.transforms.output.manifest import MANIFEST
-from hardneg.transforms.output.snapshots import point_at, refused_folder, snapshot_folder
+from hardneg.transforms.inputs.marks import MARKS
+from hardneg.transforms.output.finished_run import FinishedRun
+from hardneg.transforms.output.manifest import JUDGE, MANIFEST
+from hardneg.transforms.output.snapshots import point_at, prune, refused_folder, snapshot_folder
+from hardneg.transforms.reports.run_difference import DIFFERENCE, difference
 from hardneg.transforms.store.uses import end_use
 
 
@@ -38,6 +44,7 @@ class Published:
         manifest: its manifest.
         date: the snapshot's; None: it is none.
         refused: the sentences of the gates that it did not pass; LATEST does not name it then.
+        notes: what could not be made of a snapshot that is published all the same: its page.
         again: whether it was published before, so that nothing was left to do.
     """
 
@@ -45,6 +52,7 @@ class Published:
     manifest: dict[str, Any]
     date: str | None = None
     refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     again: bool = False
 
 
@@ -131,17 +139,57 @@ def _publish_snapshot(work: str, asked: Publication, summary: dict[str, Any], st
     placed = next((folder for folder in (passed, refused) if holds(folder, summary)), None)
     if placed is None:
         refuse_lacking(work, asked, summary)
-        state = asked.state | {"judge": judge_digest(json.dumps(summary["judge"]).encode())}
-        write_about(work, asked, summary, {"date": date, "before": asked.snapshot["before"], "state": state})
-        placed = passed
+        placed = passed if _complete(work, asked, summary) else refused
         still_ours()
-        put(asked.result, placed)
-    make_further(placed, asked.options["format"])
-    still_ours()
-    point_at(store, date)
+        put(asked.result, placed, keep=False)
+    failed = [gate["sentence"] for gate in _read(storage.join(placed, GATES)) if not gate["passed"]]
+    said = make_further(placed, asked.options["format"])
+    if not failed:
+        if said and any(not storage.exists(storage.join(placed, form, MANIFEST)) for form in asked.options["format"]):
+            raise RunError(" ".join(said))
+        still_ours()
+        point_at(store, date)
+        prune(store, asked.snapshot["keep"])
     end_use(place_of(store, asked.output, work))
-    release(work, {"folder": placed, "date": date, "refused": []})
-    return Published(placed, _manifest(placed), date)
+    release(work, {"folder": placed, "date": date, "refused": failed})
+    return Published(placed, _manifest(placed), date, failed, said)
+
+
+def _complete(work: str, asked: Publication, summary: dict[str, Any]) -> bool:
+    """Write all that stands beside a snapshot's tables; return whether it passes its gates."""
+    told = asked.snapshot
+    state = asked.state | {"judge": judge_digest(json.dumps(summary["judge"]).encode())}
+    about = {name: told[name] for name in ("date", "before", "changed", "judged")}
+    for path in asked.options["marks"]:
+        storage.copy_file(path, storage.join(asked.result, MARKS))
+    write_about(work, _as_published(asked), summary, {**about, "state": state})
+    before = told["before"] and side_of(
+        FinishedRun.open(snapshot_folder(told["store"], told["before"])), told["before"]
+    )
+    now = side_of(FinishedRun.open(asked.result), told["date"])
+    diff = difference(before or None, now) | {"changed": told["changed"]}
+    gates = check_gates(GateOptions(**told["gates"]), diff, asked.result, asked.options["holdout"])
+    _write(storage.join(asked.result, DIFFERENCE), diff)
+    _write(storage.join(asked.result, GATES), [asdict(gate) for gate in gates])
+    return all(gate.passed for gate in gates)
+
+
+def _as_published(asked: Publication) -> Publication:
+    """Return what the manifest is to say: its files are the snapshot's own, which stay as long as it does."""
+    options = dict(asked.options)
+    if options["judge_file"]:
+        options["judge_file"] = storage.join(asked.output, JUDGE)
+    options["marks"] = [storage.join(asked.output, MARKS)] if options["marks"] else []
+    return replace(asked, options=options)
+
+
+def _write(path: str, told: Any) -> None:
+    data = (json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    storage.write_file(path, lambda sink: sink.write(data))
+
+
+def _read(path: str) -> Any:
+    return json.loads(storage.read_file(path))
 
 
 def refuse_lacking(work: str, asked: Publication, summary: dict[str, Any]) -> None:

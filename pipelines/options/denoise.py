@@ -222,6 +222,16 @@ class DenoiseOptions(BaseModel):
             group="guards",
         ),
     )
+    marks: list[str] = Field(
+        [],
+        description="Pairs that a person marked: a sheet of `hardneg evaluate --draw`, or a file with `query_id`, "
+        "`passage_id` and `relevant`. Relevant ones are no negatives. May be repeated.",
+        json_schema_extra=about(
+            "有人标过的对：`hardneg evaluate --draw` 的表格，或含 `query_id`、`passage_id` 和 `relevant` 的文件。"
+            "标为相关的不作负例。可多次给出",
+            group="guards",
+        ),
+    )
     negatives: int = Field(
         5,
         ge=1,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hardneg.errors import GateError, HardnegError, LockedError, NotEndedError
+
 DONE = 0
 FAULTS = 1  # what an audit found, in the user's data; Python's own code of a bug
 USER_ERROR = 2
@@ -25,3 +27,9 @@ OUTCOMES: Mapping[int, str] = {
     NOT_ENDED: "not ended",
     INTERRUPTED: "interrupted",
 }
+
+
+def code_of(error: HardnegError) -> int:
+    """Return the exit code of a command that ended with an error."""
+    kinds = {NotEndedError: NOT_ENDED, LockedError: LOCKED, GateError: REFUSED}
+    return next((code for kind, code in kinds.items() if isinstance(error, kind)), USER_ERROR)

@@ -13,9 +13,12 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core import storage
 from hardneg.transforms.output.snapshots import is_date, snapshot_folder
 
+KEEP = 14
 BEFORE = "before"  # `--rollback` without a date
 # What a store decides, not the user.
 ASIDE = ("output", "work", "overwrite", "from_run", "score_missing", "store")
+# What stands in the file of options and is not of ``mine``.
+OF_REFRESH = ("gates", "keep")
 # What decides at a calibration, and is brought along by a judge that is pinned.
 _AT_CALIBRATION = ("target_false_negative_rate", "target_leak_rate", "gamma")
 
@@ -40,7 +43,24 @@ class RefreshOptions(BaseModel):
     recalibrate: bool = Field(
         False, description="Calibrate anew, instead of judging as the last snapshot did: a person's decision."
     )
-    keep: int = Field(14, ge=1, description="Snapshots to keep; older ones are deleted once a new one is published.")
+    keep: int | None = Field(
+        None, ge=1, description="Snapshots to keep; older ones are deleted once a new one is published. Default: 14."
+    )
+    gate: list[str] = Field(
+        [],
+        description="NAME=VALUE, or NAME=off: a gate before publishing, before those of the table [gates] in the file "
+        "of options. May be repeated.",
+    )
+
+
+def with_rollback(argv: list[str]) -> list[str]:
+    """Return the arguments with what ``--rollback`` means where no date follows it."""
+    here = list(argv)
+    for place, each in enumerate(argv):
+        if each == "--rollback" and (place + 1 == len(argv) or argv[place + 1].startswith("-")):
+            here.insert(place + 1, BEFORE)
+            break
+    return here
 
 
 def config_of_refresh(options: Mapping[str, Any], store: str, date: str, judge: str | None) -> MineConfig:
@@ -58,7 +78,7 @@ def config_of_refresh(options: Mapping[str, Any], store: str, date: str, judge: 
     for name in ASIDE:
         if options.get(name) not in (None, False):
             raise OptionError(f"{parameter(name)} is not for a refresh: {parameter('store')} decides it.")
-    told = dict(options)
+    told = {name: value for name, value in options.items() if name not in OF_REFRESH}
     if judge is not None and not told.get("judge_file"):
         told = {name: value for name, value in told.items() if name not in _AT_CALIBRATION} | {"judge_file": judge}
     own = {"output": snapshot_folder(store, date), "work": storage.join(store, "work"), "store": store}

@@ -11,6 +11,15 @@ from hardneg.errors import RunError
 from hardneg.pipelines.options.finished import REPORT
 from hardneg.pipelines.options.stored import config_of
 from hardneg.pipelines.report import plots as report_plots
+from hardneg.pipelines.report.difference import (
+    change_line,
+    change_rows,
+    drift_line,
+    figure_rows,
+    read_difference,
+    score_rows,
+    store_line,
+)
 from hardneg.pipelines.report.page import (
     Overlap,
     drop_groups,
@@ -109,9 +118,26 @@ def page(found: Report, run: FinishedRun, seen: Highlights) -> str:
         outcomes=_outcome_tables(found),
         outcome_headings=_OUTCOME_HEADINGS,
         reasons=[line.plain for line in reason_lines(found)],
+        difference=_difference(found.run),
         notes=found.notes,
         version=manifest.get("hardneg", ""),
     )
+
+
+def _difference(folder: str) -> dict[str, Any] | None:
+    """Return what the page says of a snapshot's difference to the one before; None for a run that is none."""
+    told = read_difference(folder)
+    if told is None or told["before"] is None:
+        return None
+    return {
+        "before": told["before"],
+        "now": told["now"],
+        "changed": ", ".join(told.get("changed", [])),
+        "figures": figure_rows(told),
+        "lines": [line for line in (change_line(told), drift_line(told), store_line(told)) if line],
+        "changes": change_rows(told),
+        "scores": [(SCORE_TITLES[name], score_rows(drawn)) for name, drawn in told["scores"].items() if drawn["edges"]],
+    }
 
 
 def _whole_options(text: str) -> Any:

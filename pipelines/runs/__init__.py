@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "lock": ["Held", "holding"],
+        "marked": ["read_all_marks"],
         "output_place": ["put_in_place", "refuse_existing", "replaced_by"],
         "plan": ["Plan", "read_judge"],
         "publishing": [

@@ -12,6 +12,7 @@ from hardneg.transforms.filters.policy import Rules
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.input_files import InputFile
+from hardneg.transforms.inputs.marks import NOTHING_MARKED, Marks
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, conditions_of
 from hardneg.transforms.judge.sample import signals_of
 from hardneg.transforms.mining.job import Job
@@ -35,6 +36,7 @@ class Plan:
         threads: torch and numba threads of one worker; None: theirs.
         texts_travel: whether texts are sent with the blocks, because scoring workers may not see the work folder.
         holdout: the evaluation sets.
+        marks: what a person marked.
         denoising: the judge of ``--judge-file``; None: it is calibrated.
         stored: the manifest of the run that ``mine --from`` reads.
         notes: what was found and decided that a person should know, a sentence each.
@@ -47,6 +49,7 @@ class Plan:
     threads: int | None
     texts_travel: bool = False
     holdout: Holdout = NOTHING_HELD_OUT
+    marks: Marks = NOTHING_MARKED
     denoising: CalibratedJudge | None = None
     stored: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -94,7 +97,7 @@ class Plan:
         config = self.config
         return Job(
             work=self.work,
-            rules=Rules(tuple(config.sources), config.policy, self.holdout),
+            rules=Rules(tuple(config.sources), config.policy, self.holdout, self.marks),
             spec=config.cross_encoder_spec if self.scores else None,
             threads=self.threads,
             place=self.place,

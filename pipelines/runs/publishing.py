@@ -177,12 +177,12 @@ def write_about(work: str, asked: Publication, summary: dict[str, Any], refresh:
     return manifest
 
 
-def put(result: str, output: str) -> None:
+def put(result: str, output: str, keep: bool = True) -> None:
     """Put a result into its place: by a rename on a local disk; file by file, its manifest last, in an object store."""
     if result == output:
         return
     if storage.is_local(output):
-        put_in_place(result, output)
+        put_in_place(result, output, keep)
         return
     names = [path[len(result) :].lstrip("/") for path in storage.list_files(storage.join(result, "**"))]
     for name in sorted(names, key=lambda name: name == MANIFEST):

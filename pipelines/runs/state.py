@@ -56,7 +56,7 @@ def state_of(config: MineConfig, inputs: list[dict[str, Any]], scores: bool) -> 
         "inputs": [[each["kind"], each["bytes"], each["fingerprint"]] for each in inputs],
         "files": sorted(set(_other_files(config))),
         "judge": judge_digest(storage.read_file(config.judge_file)) if config.judge_file else None,
-        "marks": _digest_of(getattr(config, "marks", None)),
+        "marks": [file_fingerprint(path) for path in config.marks],
         "models": dict(_models(config, scores)),
         "versions": {"hardneg": __version__, **library_versions()},
         "processor": processor(),
@@ -88,15 +88,6 @@ def state_digest(state: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     """Return a value as JSON gives it back."""
     return json.loads(json.dumps(value))
-
-
-def file_digest(path: str) -> str:
-    """Return the hex SHA-256 of a small file's bytes."""
-    return hashlib.sha256(storage.read_file(path)).hexdigest()
-
-
-def _digest_of(path: str | None) -> str | None:
-    return file_digest(path) if path else None
 
 
 def judge_digest(data: bytes) -> str:

@@ -17,6 +17,7 @@ from hardneg.pipelines.runs.lock import alive
 from hardneg.pipelines.runs.output_place import refuse_existing, replaced_by
 from hardneg.pipelines.runs.plan import STORE, Plan
 from hardneg.transforms.core import storage
+from hardneg.transforms.inputs.marks import MARKS
 from hardneg.transforms.models.loaded import run_in_this_process
 from hardneg.transforms.output.manifest import JUDGE
 from hardneg.transforms.store.uses import begin_use
@@ -27,7 +28,7 @@ PUBLISHED = "published.json"
 ESTIMATE = "estimate.json"
 # Of a former run; must not be read.
 _STALE = ("progress", "result", "parts", "segments", "statistics", "embeddings", PLAN, SUMMARY, PUBLISHED, JUDGE)
-_KEPT = (STORE, "lock", ESTIMATE)
+_KEPT = (STORE, "lock", ESTIMATE, MARKS)
 
 
 def notes(config: MineConfig) -> list[str]:

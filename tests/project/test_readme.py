@@ -20,8 +20,10 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.pages import COMMANDS
 from hardneg.pipelines.options.pages import PAGES as OPTION_PAGES
 from hardneg.pipelines.options.pages import page as page_of_options
+from hardneg.pipelines.options.refresh import RefreshOptions, with_rollback
 from hardneg.pipelines.options.train import TrainOptions
 from hardneg.pipelines.runs.runner import pipeline_options
+from hardneg.pipelines.terminal.json_line import without_flag
 from hardneg.transforms.filters.registry import meanings
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.inputs.options import InputOptions
@@ -38,10 +40,10 @@ def option(name: str, field: FieldInfo) -> str:
 
 OPTIONS = {option(name, field): field for name, field in MineConfig.model_fields.items()}
 # The command line's own, which are no part of a run's configuration; and pip's.
-OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url", "--why"}
+OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url", "--why", "--json", "--rollback"}
 OTHERS |= {
     option(name, field)
-    for model in (AuditOptions, EvaluateOptions, ExportOptions, ReportOptions, TrainOptions)
+    for model in (AuditOptions, EvaluateOptions, ExportOptions, RefreshOptions, ReportOptions, TrainOptions)
     for name, field in model.model_fields.items()
 }
 
@@ -114,10 +116,10 @@ def test_every_verdict_and_every_reason_is_explained(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_the_commands_are_understood(name: str) -> None:
     found = commands(name)
-    subcommands = {"mine", "calibrate", "report", "audit", "evaluate", "export", "train-judge"}
+    subcommands = {"mine", "calibrate", "report", "audit", "evaluate", "export", "train-judge", "refresh", "publish"}
     assert {words[0] for words in found} == subcommands
     for words in found:
-        here, beam_args = cli._split(words)
+        here, beam_args = cli._split(without_flag(with_rollback(words))[0])
         cli.app.parse_args(here, exit_on_error=False, print_error=False)
         pipeline_options(beam_args)
 

@@ -27,7 +27,7 @@ def filled(tmp_path: Path) -> str:
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    return json.loads(capsys.readouterr().out)
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
 def test_what_is_in_it(filled: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 def _file_systems() -> type[FileSystems]:
     from apache_beam.io.filesystems import FileSystems
 
+    if FileSystems._pipeline_options is None:  # before any pipeline is made; S3's client refuses to be without
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        FileSystems.set_options(PipelineOptions([]))
     return FileSystems
 
 
@@ -119,6 +123,14 @@ def delete_all(paths: list[str]) -> None:
         shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
     if elsewhere := [path for path in paths if not is_local(path)]:
         _file_systems().delete(elsewhere)
+
+
+def delete_folder(folder: str) -> None:
+    """Delete a folder and all that is in it; it need not be there."""
+    if is_local(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        delete_files(join(folder, "**"))
 
 
 def copy_file(source: str, target: str) -> None:

@@ -28,6 +28,7 @@ class Candidates:
         query: int64; the row of its query in ``queries``.
         positive: bool; known positives of their query.
         held_out: bool; gold passages of an evaluation set.
+        marked: bool; pairs that a person marked as relevant.
         asked: bool; rows whose answer is of use. The others' may be anything.
         sources: the retrievers.
         texts_of: passage strings by (segment, row).
@@ -39,6 +40,7 @@ class Candidates:
     query: IntArray
     positive: BoolArray
     held_out: BoolArray
+    marked: BoolArray
     asked: BoolArray
     sources: tuple[Source, ...]
     texts_of: TextsOf

@@ -12,6 +12,7 @@ from hardneg.transforms.filters.ranks import OutsideRanks
 from hardneg.transforms.filters.registry import BUILT_IN, make_filters
 from hardneg.transforms.filters.threshold import AboveMaxSigmoid
 from hardneg.transforms.inputs.evaluation_sets import NOTHING_HELD_OUT, Holdout
+from hardneg.transforms.inputs.marks import NOTHING_MARKED, Marks
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ class Rules:
         sources: the retrievers.
         policy: what is demanded of a negative.
         holdout: the evaluation sets.
+        marks: what a person marked.
     """
 
     sources: tuple[Source, ...]
     policy: Policy
     holdout: Holdout = NOTHING_HELD_OUT
+    marks: Marks = NOTHING_MARKED

@@ -12,6 +12,7 @@ from hardneg.transforms.filters.filter import Filter
 from hardneg.transforms.filters.groups import SameGroup
 from hardneg.transforms.filters.held_out import HeldOut
 from hardneg.transforms.filters.margins import AbsoluteMargin, RelativeMargin
+from hardneg.transforms.filters.marked import MarkedRelevant
 from hardneg.transforms.filters.near_duplicates import NearDuplicate
 from hardneg.transforms.filters.ranks import OutsideRanks
 from hardneg.transforms.filters.threshold import AboveMaxSigmoid, BelowMinSigmoid
@@ -19,6 +20,7 @@ from hardneg.transforms.filters.verdicts import MASKS, OF_JUDGE, OF_POSITIVE, Me
 
 BUILT_IN: tuple[type[Filter], ...] = (
     HeldOut,
+    MarkedRelevant,
     OutsideRanks,
     SameGroup,
     NearDuplicate,

@@ -90,6 +90,8 @@ def screen(queries: pa.Table, candidates: pa.Table, rules: Rules, texts_of: Text
     stored = "verdict" in candidates.column_names
     decisions, grades = masks_of_run(candidates) if stored else mask_known(queries, candidates, policy.min_relevance)
     held_out = rules.holdout.passages(candidates["passage_id"], candidates["text_digest"])
+    _, not_relevant = rules.marks.find(queries, candidates, candidates["query"].to_numpy().astype(np.int64))
+    grades[not_relevant & np.isnan(grades)] = 0.0  # judged, as a grade of 0 is
     screened = Screened.of(candidates, rules, decisions, grades, decisions.are(Verdict.POSITIVE), held_out)
     screened.countable &= screened.retrieved
     screened.countable &= ~_repeats_other_positive(candidates, screened)
@@ -127,6 +129,7 @@ def candidates_for(
         query=screened.query,
         positive=screened.positive,
         held_out=screened.held_out,
+        marked=rules.marks.find(queries, candidates, screened.query)[0],
         asked=np.zeros(len(candidates), dtype=np.bool_),
         sources=rules.sources,
         texts_of=texts_of,

@@ -19,6 +19,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "input_files": ["INVALID_UTF8", "LONE_SURROGATE", "WRONG_TYPE", "Columns", "InputFile"],
         "judgements": ["Judgements", "read_judgements", "read_text_keys"],
         "looking": ["look_into", "plan_files"],
+        "marks": [
+            *("MARKS", "NOTHING_MARKED", "MarkedPair", "Marks", "marks_of", "read_marked_pairs", "write_marked_pairs")
+        ],
         "options": ["InputOptions"],
         "parsing": ["RejectedRowError", "parse_grade", "parse_text"],
         "paths": ["files_at", "files_in", "is_folder", "matching_files"],

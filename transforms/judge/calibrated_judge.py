@@ -141,7 +141,7 @@ class CalibratedJudge:
                 condition=key,
             )
         for source, model in models.items():
-            if source in self.models and self.models[source] != model:
+            if source in self.models and not same_model(self.models[source], model):
                 raise OptionError(
                     f"{name} was calibrated with another model as {source}, or with other prompts or lengths "
                     f"({self.models[source].get('model')}, here {model.get('model')}): calibrate again."
@@ -178,6 +178,13 @@ def model_identity(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes two models one judge: weights, prompts and lengths, not the machine they run on."""
     known = {name: description.get(name) for name in ("model", "files", "max_length", "prompts")}
     return known | {name: description[name] for name in ("name", "revision", "api") if name in description}
+
+
+def same_model(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two identities are of one model: by its files where those are known, wherever they lie."""
+    if one.get("files") and other.get("files"):
+        return {**one, "model": None} == {**other, "model": None}
+    return dict(one) == dict(other)
 
 
 def conditions_of(policy: Policy, target: Target, sources: Sequence[Source], k: int) -> dict[str, Any]:

@@ -20,8 +20,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "run_tables": ["columns_of", "read_batches", "read_shard"],
         "shards": ["ROW_GROUP", "Shard", "parquet_bytes", "shard_name", "write_bytes", "write_shard"],
         "snapshots": [
-            *("LATEST", "REFUSED", "SNAPSHOTS", "free_date", "is_date", "latest_snapshot", "point_at"),
-            *("refused_folder", "snapshot_dates", "snapshot_folder"),
+            *("LATEST", "REFUSED", "SNAPSHOTS", "earlier_snapshot", "free_date", "is_date", "latest_snapshot"),
+            *("point_at", "prune", "refused_folder", "snapshot_dates", "snapshot_folder"),
         ],
         "write_stage": ["WriteShards"],
     },

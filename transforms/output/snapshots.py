@@ -85,6 +85,28 @@ def point_at(store: str, date: str) -> None:
     storage.write_file(storage.join(store, LATEST), lambda sink: sink.write(data))
 
 
+def prune(store: str, keep: int) -> list[str]:
+    """Delete all but the newest snapshots, published and refused apart; return the dates of those that went.
+
+    The one that ``LATEST`` names stays, however old. A snapshot's manifest goes first, so that none looks whole that
+    is not.
+    """
+    latest, gone = latest_snapshot(store), []
+    for kind in (SNAPSHOTS, REFUSED):
+        for date in snapshot_dates(store, kind)[:-keep]:
+            if kind == REFUSED or date != latest:
+                folder = storage.join(store, kind, date)
+                storage.delete_files(storage.join(folder, MANIFEST))
+                storage.delete_folder(folder)
+                gone.append(date)
+    return gone
+
+
+def earlier_snapshot(store: str, date: str) -> str | None:
+    """Return the last snapshot before a date; None if there is none."""
+    return max((each for each in snapshot_dates(store) if each < date), default=None)
+
+
 def free_date(store: str, now: datetime, asked: str | None = None) -> str:
     """Return the name of a new snapshot: the day's, or, where that is taken, with the time of day.
 

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "highlights": ["OVERLAP_GROUPS", "Highlights", "Row"],
         "marking": ["Certificate", "Pair", "certify", "delimiter_of", "draw_pairs", "read_marks", "sheet_of"],
         "other_thresholds": ["UNSUPPORTED", "AskedThresholds", "Outcome", "outcomes"],
+        "run_difference": ["DIFFERENCE", "Side", "difference"],
         "run_sample": ["SampleTaking", "count_and_sample"],
         "sample_view": ["Kept", "RunSample"],
         "tallies": ["GROUPS", "Histogram", "Tally", "histogram", "tally", "total"],
