@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -296,9 +295,6 @@ def _train_judge(
     return DONE
 
 
-add_finished_commands(app)
-
-
 @app.command(name="store")
 def _store(
     root: Annotated[str, Parameter(name="STORE", help="The folder of `mine --store` or `refresh --store`.")],
@@ -306,7 +302,6 @@ def _store(
     *,
     verify: Annotated[bool, Parameter(help="Read everything again; damaged files are set aside. Exit code 1.")] = False,
     gc: Annotated[bool, Parameter(help="Drop what no kept output uses, and put small files together.")] = False,
-    json_line: Annotated[bool, Parameter(name="--json", help="Print one line of JSON instead.")] = False,
 ) -> int:
     """Say what a store holds, by model; verify it, or drop what no kept output uses."""
     from hardneg.pipelines.commands.store import Store
@@ -320,13 +315,13 @@ def _store(
         done["gc"] = store.collect()
     if not (verify or gc):
         done["list"] = store.shelves()
-    if json_line:
-        _output.print(json.dumps(done, ensure_ascii=False), markup=False)
-    else:
-        for part in store_tables.told(done):
-            _output.print(part, markup=False)
-    return FAULTS if verify and done["verify"]["damaged"] else 0
+    TOLD.update(done)
+    for part in store_tables.told(done):
+        OUTPUT.print(part, markup=False)
+    return FAULTS if verify and done["verify"]["damaged"] else DONE
 
+
+add_finished_commands(app)
 
 if __name__ == "__main__":
     main()
