@@ -174,8 +174,8 @@ def _mine(
         LOG.print(note, soft_wrap=True)
     with watching(config.work_folder, LOG):
         manifest = mine(config, beam_args)
-    for line in mined_lines(config.output, manifest):
-        OUTPUT.print(line, markup=False)
+    for said in mined_lines(config.output, manifest):
+        OUTPUT.print(said, markup=False)
     if not any(shard["name"].startswith("triplets/") for shard in manifest["shards"]):
         LOG.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
     TOLD.update(of_run(config.output, manifest))
