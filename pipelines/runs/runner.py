@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import (
 
 from hardneg.errors import HardnegError, OptionError, error_in
 from hardneg.pipelines.runs.plan import Plan
+from hardneg.pipelines.runs.repeated_work import RunOptions, remember_signatures
 
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
 _LIMIT = "OMP_NUM_THREADS"
@@ -31,7 +32,7 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     Raises:
         HardnegError: an option that Beam does not know.
     """
-    options = PipelineOptions(list(beam_args))
+    options = RunOptions(list(beam_args))
     if not options.view_as(StandardOptions).runner:
         options.view_as(StandardOptions).runner = "FnApiRunner"
     unknown = _unknown(options, beam_args)
@@ -92,6 +93,7 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
     Raises:
         HardnegError: what a worker found wrong with the input.
     """
+    remember_signatures()
     try:
         pipeline = beam.Pipeline(options=options)
     except ValueError as error:

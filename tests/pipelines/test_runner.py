@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import os
+import pickle
 import traceback
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+from apache_beam.transforms.core import CallableWrapperDoFn
 
 from hardneg.errors import HardnegError, InputError, parameter
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs import runner
 from hardneg.pipelines.runs.plan import Plan
+from hardneg.pipelines.runs.repeated_work import remember_signatures
 from hardneg.pipelines.runs.runner import mistake_in, pipeline_options, run_graph, worker_threads
 
 
@@ -123,3 +128,36 @@ def test_errors_of_workers(tmp_path: Path, error: Exception) -> None:
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_views_of_options_share_their_values(tmp_path: Path) -> None:
+    """Also in a copy, which has views of its own."""
+    options = pipeline_options(["--temp_location", str(tmp_path)])
+    direct = options.view_as(DirectOptions)
+    assert options.view_as(DirectOptions) is direct
+    copied = copy.deepcopy(options)
+    copied.view_as(DirectOptions).direct_num_workers = 7
+    assert copied.view_as(DirectOptions).direct_num_workers == 7
+    assert copied.get_all_options()["direct_num_workers"] == 7
+    assert direct.direct_num_workers == 1
+    loaded = pickle.loads(pickle.dumps(copied))  # noqa: S301 - its own
+    assert loaded.view_as(DirectOptions).direct_num_workers == 7
+    assert loaded.get_all_options() == copied.get_all_options()
+
+
+class Own(beam.DoFn):
+    def process(self, element: int, window: object = beam.DoFn.WindowParam) -> None: ...
+
+
+@pytest.mark.parametrize("dofn", [Own(), CallableWrapperDoFn(len)], ids=["of a class", "of a function"])
+def test_remembered_signatures_are_those_of_the_code(dofn: beam.DoFn) -> None:
+    remember_signatures()
+    methods = [method for _, method in inspect.getmembers(dofn, inspect.ismethod) if not hasattr(method, "__wrapped__")]
+    assert len(methods) > 20
+    for method in methods:
+        code = method.__func__.__code__
+        named = [*code.co_varnames[1 : code.co_argcount], *(method.__func__.__kwdefaults__ or ())]
+        found = inspect.signature(method).parameters.values()
+        assert [each.name for each in found if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)] == named
+        defaults = tuple(each.default for each in found if each.default is not each.empty)
+        assert defaults == (method.__func__.__defaults__ or ()), method
