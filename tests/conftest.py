@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from mined_runs import ONE_WORKER, Mine, Run, TinyModels, mined_once, tiny_models_in
+from profiles import PROFILE
 from rerank_server import RerankServer
 
 # Beam warns of missing cloud libraries while it is imported.
 logging.getLogger().setLevel(logging.ERROR)
 
-settings.register_profile("ci", deadline=None)
-settings.register_profile("fast", deadline=None, max_examples=25)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.load_profile(PROFILE)
 
 CUTS = Path(__file__).parent / "data"
 WHOLE = Path(__file__).parents[2] / "shared" / "data"

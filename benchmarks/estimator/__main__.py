@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from hardneg.transforms.judge.counts import count
+from hardneg.transforms.judge.counts import selection_counts
 from hardneg.transforms.judge.false_negative_rate import Estimate, choose, extract
 
 QUERIES, CANDIDATES, NEGATIVES, TARGET, RELEVANT = 3000, 50, 5, 0.05, 0.03
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         relevant, score, positive = draw(np.random.default_rng(seed))
         query = np.repeat(np.arange(QUERIES), CANDIDATES + 1)
         ids = [f"draw {seed}, query {i}" for i in range(QUERIES)]
-        counts = count(ids, query, score.ravel(), positive.ravel(), NEGATIVES)
+        counts = selection_counts(ids, query, score.ravel(), positive.ravel(), NEGATIVES)
         exact, allowing = extract(counts, 1.0), extract(counts, 1.25)
         thresholds = {
             "full rule, point estimate": by_point(exact),

@@ -23,7 +23,7 @@ from benchmarks.promise.rows import SIMILARITY, Mask, Rows, read_rows
 from benchmarks.withheld import NAMES, Collection, keys, read_collection
 from hardneg.transforms.core.hashing import Keys, pair_keys
 from hardneg.transforms.filters.order import select
-from hardneg.transforms.judge.counts import count, edges
+from hardneg.transforms.judge.counts import edges, selection_counts
 from hardneg.transforms.judge.false_negative_rate import extract
 from hardneg.transforms.judge.judge import cross_fit, fold_of
 
@@ -102,7 +102,7 @@ def _weights(features: Floats, label: Floats, penalty: float) -> Floats:
 def curve(rows: Rows, known: Mask, scores: Scores) -> Floats:
     """Return (hardness, estimated rate, true rate, yield) at every second threshold that gives a tenth of the yield."""
     here = rows.retrieved
-    counted = count(rows.query_ids, rows.query[here], scores[here], known[here], NEGATIVES)
+    counted = selection_counts(rows.query_ids, rows.query[here], scores[here], known[here], NEGATIVES)
     estimate = extract(counted, 1.0)
     ordered = np.flatnonzero(here & ~known)
     asked = NEGATIVES * len(rows.query_ids)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from hardneg.errors import RunError
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.stored import config_of
-from hardneg.transforms.core.text import cut_digest
+from hardneg.transforms.core.partition import part_of
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import FinishedRun
@@ -94,7 +94,7 @@ def _short(text: str, most: int = 80) -> str:
 
 def _candidates(run: FinishedRun, query_id: str) -> pa.Table | None:
     """Return a query's candidates: they are all in one shard."""
-    path = run.shards("candidates").get(cut_digest(query_id) % run.parts)
+    path = run.shards("candidates").get(part_of(query_id, run.parts))
     if path is None:
         return None
     table = read_shard(path)

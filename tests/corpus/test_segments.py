@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from itertools import pairwise
 from pathlib import Path
 
@@ -142,17 +144,21 @@ def test_a_segment_is_opened_once(tmp_path: Path) -> None:
 
 
 def test_the_least_recently_used_are_closed(tmp_path: Path) -> None:
-    for number in range(segments._OPEN_SEGMENTS + 1):
+    for number in range(segments.OPEN_SEGMENTS + 1):
         build(tmp_path, number, passages(("p", f"text {number}", 0, 1)))
     work = str(tmp_path)
-    first, second = open_segment(work, 0), open_segment(work, 1)
-    for number in range(2, segments._OPEN_SEGMENTS):
-        open_segment(work, number)
+    first, second = open_segment(work, 0), weakref.ref(open_segment(work, 1))
+    opened = [weakref.ref(open_segment(work, number)) for number in range(2, segments.OPEN_SEGMENTS)]
     assert open_segment(work, 0) is first
-    open_segment(work, segments._OPEN_SEGMENTS)
+    assert second() is not None
+    open_segment(work, segments.OPEN_SEGMENTS)
     assert open_segment(work, 0) is first
-    assert open_segment(work, 1) is not second
-    assert len(segments._open) <= segments._OPEN_SEGMENTS
+    gc.collect()
+    assert second() is None, "nobody holds it any longer"
+    assert all(each() is not None for each in opened)
+    open_segment(work, 1)
+    gc.collect()
+    assert opened[0]() is None, "one more, one less"
 
 
 def test_an_earlier_runs_segment_is_not_used_again(tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from export_cases import (
     rows_of,
 )
 from finished_run import CANDIDATES, candidate, write_run
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from object_store import FILES
+from profiles import examples
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.cli import run as command
@@ -41,7 +42,7 @@ from hardneg.transforms.export.files import json_lines, shard_bytes
 from hardneg.transforms.output.layout import APART, reading_order
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(seed=st.integers(0, 2**32), negatives=st.integers(1, 5), scores=st.booleans(), shards=st.integers(1, 3))
 def test_every_format_holds_what_was_mined(
     tmp_path_factory: pytest.TempPathFactory, seed: int, negatives: int, scores: bool, shards: int
@@ -78,7 +79,7 @@ def test_every_format_holds_what_was_mined(
             assert named <= set(documents)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(seed=st.integers(0, 2**32), negatives=st.integers(1, 4), exactly=st.booleans(), relabel=st.booleans())
 def test_pairs_are_those_of_whole_queries(seed: int, negatives: int, exactly: bool, relabel: bool) -> None:
     _, _, rows = made_up(seed, queries=5)

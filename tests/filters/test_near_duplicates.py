@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.tokenization import TokenizerSpec, make_tokenizer
@@ -209,7 +210,7 @@ def cases(draw):
 
 
 @given(cases())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_definition(case):
     owner, texts, positive_owner, positives, threshold, left_out, width = case
     found = near_duplicates(owner, texts, positive_owner, positives, threshold, left_out=left_out, width=width)
@@ -217,7 +218,7 @@ def test_definition(case):
 
 
 @given(cases(), st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_rows_do_not_depend_on_their_order_nor_on_the_block(case, random):
     owner, texts, positive_owner, positives, threshold, left_out, width = case
     whole = near_duplicates(owner, texts, positive_owner, positives, threshold, left_out=left_out, width=width)
@@ -229,7 +230,7 @@ def test_rows_do_not_depend_on_their_order_nor_on_the_block(case, random):
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_text(one_text, other_text, width):
     a, b = shingles(one_text, width), shingles(other_text, width)
     assert containment(a, b) == containment(b, a)

@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from input_cases import ids, read
+from profiles import examples
 
 from hardneg.errors import InputError
 from hardneg.transforms.core.text import passage_string, text_id
@@ -125,7 +126,7 @@ def tables(cell: st.SearchStrategy[str], nullable: bool = False) -> st.SearchStr
         ("c.feather", arrow_file),
     ],
 )
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(data=st.data())
 def test_typed_formats_read_back_equal(
     folder: Path, name: str, write: Callable[[list[Row]], bytes], data: st.DataObject
@@ -138,7 +139,7 @@ def test_typed_formats_read_back_equal(
 @pytest.mark.parametrize("name", ["c.csv", "c.csv.gz"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(rows=tables(CELL))
 def test_csv_reads_back_equal(folder: Path, name: str, delimiter: str, quoting: int, rows: list[Row]) -> None:
     data = separated(rows, delimiter, quoting=quoting)
@@ -147,7 +148,7 @@ def test_csv_reads_back_equal(folder: Path, name: str, delimiter: str, quoting: 
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(rows=tables(CELL))
 @example(rows=[{"_id": "1", "title": 'a "b" c', "text": "x\ty\nz"}])
 def test_tsv_of_csv_writers_reads_back_equal(folder: Path, ending: str, rows: list[Row]) -> None:
@@ -158,7 +159,7 @@ def test_tsv_of_csv_writers_reads_back_equal(folder: Path, ending: str, rows: li
     assert passages_of(folder / "c.tsv") == expected([*rows, *witness])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(rows=tables(LINE), stray=st.sampled_from(['5" disk', 'the "quoted" word', '"A" and "B"', '"unfinished']))
 def test_stray_quotes_of_tsv_stay(folder: Path, rows: list[Row], stray: str) -> None:
     rows = [*rows, {"_id": "s", "title": stray, "text": "x"}, {"_id": "t", "title": "", "text": f"x {stray}"}]
@@ -188,7 +189,7 @@ def test_a_slip_in_a_quoted_file_costs_its_own_row(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["c.parquet", "c.jsonl", "c.json", "c.arrow"])
 @given(numbers=st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=15)
+@examples(15)
 def test_floats_that_are_whole_are_ids(folder: Path, name: str, numbers: list[int]) -> None:
     rows = [{"_id": float(number), "title": None, "text": "x"} for number in numbers]
     write = {"c.parquet": parquet, "c.jsonl": jsonl, "c.json": json_array, "c.arrow": arrow_stream}[name]
@@ -206,7 +207,7 @@ POSITIVES = st.lists(
 
 
 @pytest.mark.parametrize("name", ["p.jsonl", "p.json"])
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(rows=st.lists(st.tuples(POSITIVES | st.none(), POSITIVES), min_size=1, max_size=6))
 def test_lists_of_texts_and_objects_read_back_equal(folder: Path, name: str, rows: list[Any]) -> None:
     """A null or an empty list is a query without a positive; negatives are passages without a judgement."""
@@ -307,7 +308,7 @@ def test_judgements_read_back_equal(folder: Path, form: str, ending: str, mark: 
 
 
 @given(cut=st.integers(1, 40))
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_a_json_array_that_is_cut_off_is_an_error(folder: Path, cut: int) -> None:
     data = json_array([{"_id": "1", "title": "", "text": "x"}, {"_id": "2", "title": "", "text": "y"}])
     (folder / "cut.json").write_bytes(data[:-cut])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from input_cases import (
     BY_ID,
@@ -25,6 +25,7 @@ from input_cases import (
     write,
     write_parquet,
 )
+from profiles import examples
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import passage_string
@@ -289,7 +290,7 @@ def expected_rows(rows: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
     return [(i, passage_string(title if title.strip() else "", text)) for i, title, text in rows]
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(rows=ROWS, ascii_only=st.booleans(), chunk_rows=st.integers(1, 7))
 def test_json_lines_read_back_equal(
     folder: Path, rows: list[tuple[str, str, str]], ascii_only: bool, chunk_rows: int
@@ -301,7 +302,7 @@ def test_json_lines_read_back_equal(
     assert not found["rejected"]
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(rows=ROWS, chunk_rows=st.integers(1, 7), group=st.integers(1, 9))
 def test_parquet_reads_back_equal(folder: Path, rows: list[tuple[str, str, str]], chunk_rows: int, group: int) -> None:
     table = pa.table(
@@ -318,7 +319,7 @@ def test_parquet_reads_back_equal(folder: Path, rows: list[tuple[str, str, str]]
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\t\n\r"), max_size=30)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(rows=st.lists(st.tuples(CELL.filter(str.strip), CELL, CELL.filter(str.strip)), max_size=30))
 def test_tab_separated_values_read_back_equal(folder: Path, rows: list[tuple[str, str, str]]) -> None:
     path = write(folder / "c.tsv", "_id\ttitle\ttext\n" + "".join("\t".join(row) + "\n" for row in rows))
@@ -328,7 +329,7 @@ def test_tab_separated_values_read_back_equal(folder: Path, rows: list[tuple[str
     assert not found["rejected"]
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(
     data=st.binary(max_size=200)
     | st.lists(
@@ -369,7 +370,7 @@ def test_arbitrary_bytes_are_rows_or_rejected_rows(folder: Path, data: bytes) ->
             assert found["counts"][0]["rows"] <= len(lines) + 1
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(data=st.binary(max_size=200))
 def test_arbitrary_bytes_under_any_name_raise_nothing_else(folder: Path, data: bytes) -> None:
     for name in ("x.jsonl", "x.tsv", "x.parquet", "x.jsonl.gz", "x.tsv.bz2", "x.jsonl.zst", "x.jsonl.xz"):

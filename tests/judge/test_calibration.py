@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.errors import HardnegError
-from hardneg.transforms.judge.counts import copy_weights, count, edges
+from hardneg.transforms.judge.counts import copy_weights, edges, selection_counts
 from hardneg.transforms.judge.false_negative_rate import choose, extract
 
 EDGES = edges("standardised")
@@ -25,7 +26,7 @@ def columns(queries):
 
 def counted(queries, negatives, ids=None, **options):
     ids = [f"q{i}" for i in range(len(queries))] if ids is None else ids
-    return count(ids, *columns(queries), negatives, **options)
+    return selection_counts(ids, *columns(queries), negatives, **options)
 
 
 # ---------------------------------------------------------------- counts
@@ -40,7 +41,7 @@ def samples(draw):
 
 
 @given(samples(), st.integers(0, 8))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_counts_of_parts_add_up_to_those_of_the_whole(sample, cut):
     queries, negatives, order = sample
     ids = [f"query {i}" for i in range(len(queries))]
@@ -103,7 +104,7 @@ def test_edges_compare_alike_in_float32_and_float64():
 )
 def test_count_refuses_rows_it_cannot_count(query, score, negatives, message):
     with pytest.raises(ValueError, match=message):
-        count(["a", "b"], query, score, [False] * len(query), negatives)
+        selection_counts(["a", "b"], query, score, [False] * len(query), negatives)
 
 
 # ---------------------------------------------------------------- extraction and choice
@@ -275,7 +276,7 @@ def test_true_rate_meets_the_target_over_draws():
         truth, scores, known = draw_world(rng)
         ids = [f"q{rng.integers(1 << 40)}" for _ in truth]
         query = np.repeat(np.arange(len(truth)), truth.shape[1])
-        counts = count(ids, query, scores.ravel(), known.ravel(), negatives)
+        counts = selection_counts(ids, query, scores.ravel(), known.ravel(), negatives)
         choice = choose(extract(counts, 1.0), 0.05)
         if choice.status == "unsupported":
             continue

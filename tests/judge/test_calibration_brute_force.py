@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from hardneg.transforms.judge.counts import copy_weights, count, edges
+from hardneg.transforms.judge.counts import copy_weights, edges, selection_counts
 from hardneg.transforms.judge.false_negative_rate import choose, extract
 
 EDGES = edges("standardised")
@@ -104,7 +104,7 @@ def columns(queries):
 
 def counted(queries, negatives, ids=None, **options):
     ids = [f"q{i}" for i in range(len(queries))] if ids is None else ids
-    return count(ids, *columns(queries), negatives, **options)
+    return selection_counts(ids, *columns(queries), negatives, **options)
 
 
 def small_case(rng):

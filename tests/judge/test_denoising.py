@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hand_made import SOURCES, Case, filters
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.filters.policy import Policy, Rules
@@ -255,7 +256,7 @@ def test_a_judge_is_refused_where_its_threshold_says_nothing() -> None:
         check_judge(judge, conditions, "j.json", [("dense", json.dumps({**described, "files": "g"}))])
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.booleans())
 def test_a_known_positive_is_counted_as_mined_where_it_would_be(seed: int, negatives: int, window: bool) -> None:
     """Un-label each positive and mine again, the judge held fixed: the same positives are mined as V counts."""

@@ -7,10 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
-from hardneg.transforms.judge.counts import count
+from hardneg.transforms.judge.counts import selection_counts
 from hardneg.transforms.judge.false_negative_rate import extract
 from hardneg.transforms.judge.gamma import MIN_QUERIES, GammaEstimate, estimate_gamma
 
@@ -54,7 +55,7 @@ scores_of_a_query = st.lists(st.sampled_from([-3.0, -1.0, 0.0, 0.5, 2.0, 4.0]), 
 
 
 @given(st.lists(scores_of_a_query, min_size=20, max_size=60))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_smallest_gamma_that_covers(queries):
     several = [own for own in queries if len(own) >= 2]
     estimate = of_lists(queries)
@@ -117,7 +118,7 @@ def test_nothing_at_all():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_order_names_and_candidates_change_no_bit(seed, largest):
     rng = np.random.default_rng(seed)
     query = np.repeat(np.arange(60), rng.integers(1, largest + 1, 60))
@@ -205,7 +206,7 @@ def test_the_estimate_covers_what_one_label_a_query_hides():
         labelled[draw[np.unique(query, return_index=True)[1]]] = True
         # One candidate a query, which never stands before a positive: v is the share of labels below.
         ids = [f"q{number}" for number in range(400)]
-        counts = count(ids, np.arange(400), score[labelled], np.ones(400, dtype=bool), 1, copies=3)
+        counts = selection_counts(ids, np.arange(400), score[labelled], np.ones(400, dtype=bool), 1, copies=3)
         plain, raised = extract(counts, 1.0), extract(counts, gamma)
         hidden = (score[~labelled][:, None] < plain.edges).mean(axis=0)
         enough = (plain.leaked >= MIN_QUERIES) & (400 - plain.leaked >= MIN_QUERIES)

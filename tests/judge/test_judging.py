@@ -8,8 +8,9 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.judge.judge import (
@@ -78,7 +79,7 @@ def test_scores_and_weights_follow_the_formulas(global_only):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_neither_order_of_rows_nor_of_signals_changes_a_bit(seed):
     signals, query, positive = sample(2, queries=9)
     rng = np.random.default_rng(seed)

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hand_made import FULL, LAZY, Case, by_pair, filters
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.filters.policy import Policy
@@ -211,7 +212,7 @@ def test_every_candidate_is_masked(case: Case) -> None:
     assert mined.counts["pairs_scored"] == 1
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(1, 4), st.sampled_from(["similarity", "fused"]))
 def test_laziness_and_blocks_change_nothing(seed: int, negatives: int, order: Any) -> None:
     """Random blocks: the whole block, each query alone, and full scoring agree."""

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.output.layout import APART, TRIPLET_KEYS, TRIPLETS, arrange, lay_out_triplets, spread
@@ -31,7 +32,7 @@ def naive_spread(keys: np.ndarray, apart: int) -> tuple[list[int], int]:
     return order, close
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(0, 2**32), st.integers(0, 40), st.integers(1, 15), st.integers(1, 15), st.integers(0, 9))
 def test_spread_is_the_naive_greedy(seed: int, rows: int, queries: int, positives: int, apart: int) -> None:
     rng = np.random.default_rng(seed)

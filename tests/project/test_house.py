@@ -32,17 +32,10 @@ TORCH_TOO = {
 }
 LONGEST, SHORTEST = 400, 30
 # Short on purpose: one function, one table, one format.
-SMALL = {"core.partition"}
+SMALL: set[str] = set()
 # Rooms whose face is not drawn yet, and names that stand in two modules: these lists are to become empty.
 FACELESS: set[str] = set()
-TWICE = {
-    "Kind",
-    "Part",
-    "SAMPLE_BYTES",
-    "T",
-    "count",
-    "pair_keys",
-}
+TWICE: set[str] = set()
 
 
 def modules_of(folder: Path, name: str) -> Iterator[tuple[str, Path]]:

@@ -12,8 +12,9 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 from rank_bm25 import BM25Okapi
 
 from hardneg.errors import HardnegError
@@ -83,7 +84,7 @@ def assert_best(found: SearchResult, scores: np.ndarray, corpus: Bags, queries: 
         assert found.scores[part].tolist() == scores[q][expected].tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(corpora, queries_, st.integers(0, 12))
 def test_scores_are_rank_bm25s_and_the_best_are_found(corpus: Bags, queries: Bags, k: int) -> None:
     _, (postings,), statistics = build(corpus)
@@ -101,7 +102,7 @@ def test_scores_are_rank_bm25s_and_the_best_are_found(corpus: Bags, queries: Bag
     assert_best(engine.search(encode_queries(queries), k), reference, corpus, queries, k)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(corpora, queries_, st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 12))
 def test_segments_change_nothing(corpus: Bags, queries: Bags, cut: list[int], k: int) -> None:
     _, (whole,), statistics = build(corpus)

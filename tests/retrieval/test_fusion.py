@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.arrays import vectors_column
@@ -148,7 +149,7 @@ def by_hand(
     return expected
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([1, 2, 5, 100]))
 def test_ranks_do_not_depend_on_segments(
     tmp_path_factory: pytest.TempPathFactory, seed: int, passages: int, k: int

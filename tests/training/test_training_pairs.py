@@ -18,7 +18,7 @@ from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import normalise, text_digest
 from hardneg.transforms.judge.seen_pairs import pair_digests, read_digests, seen, write_digests
 from hardneg.transforms.output.finished_run import FinishedRun
-from hardneg.transforms.training.judge_training import _Rounds
+from hardneg.transforms.training.judge_training import Rounds
 from hardneg.transforms.training.scored_pairs import read_scored_pairs
 from hardneg.transforms.training.training_pairs import PAIRS, RERANKED, pairs_of_run, pairs_of_tables
 
@@ -222,7 +222,7 @@ def test_batches_hold_every_pair_once_and_rounds_in_order(sizes: list[int], batc
     texts = ["x" * (7 * row % 50) for row in range(sum(sizes))]
     table = pa.table({"query": pa.array(texts, pa.string()), "passage": pa.array(texts, pa.string())})
     ends = np.cumsum([0, *sizes]).tolist()
-    batches: Callable[[], list[list[int]]] = lambda: list(_Rounds(ends, table, seed).batches(batch_size))  # noqa: E731
+    batches: Callable[[], list[list[int]]] = lambda: list(Rounds(ends, table, seed).batches(batch_size))  # noqa: E731
     rows = [row for batch in batches() for row in batch]
     assert sorted(rows) == list(range(sum(sizes)))
     of_round = np.searchsorted(ends, rows, "right")

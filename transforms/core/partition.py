@@ -12,9 +12,14 @@ from hardneg.transforms.core.text import cut_digest
 DIGEST = pa.binary(16)
 
 
+def part_of(identifier: str, parts: int) -> int:
+    """Return which of ``parts`` slices an id belongs to, in every process and on every machine."""
+    return cut_digest(identifier) % parts
+
+
 def cut(ids: Sequence[str], parts: int) -> np.ndarray:
     """Return which of ``parts`` slices each id belongs to, int64, shape (len(ids),)."""
-    return np.array([cut_digest(identifier) % parts for identifier in ids], dtype=np.int64)
+    return np.array([part_of(identifier, parts) for identifier in ids], dtype=np.int64)
 
 
 def split_by(table: pa.Table, keys: np.ndarray) -> Iterable[tuple[int, pa.Table]]:

@@ -25,9 +25,9 @@ from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.text import text_digest
 
 TEXTS = "texts.arrow"
-T = TypeVar("T")
+_T = TypeVar("_T")
 _lock = threading.RLock()
-_OPEN_SEGMENTS = 8  # mapped at once in a process; their pages are the page cache's, not the process's
+OPEN_SEGMENTS = 8  # mapped at once in a process; their pages are the page cache's, not the process's
 
 
 def folder(work: str, segment: int) -> str:
@@ -142,7 +142,7 @@ class Segment:
         """Return the folder with its files, those included that were added to an object store since it was opened."""
         return working_copy(self._folder)
 
-    def hold(self, name: str, make: Callable[[], T]) -> T:
+    def hold(self, name: str, make: Callable[[], _T]) -> _T:
         """Return what was opened over this segment under a name, opened when first asked for."""
         with _lock:
             if name not in self._held:
@@ -169,6 +169,6 @@ def open_segment(work: str, number: int) -> Segment:
         if key not in _open:
             _open[key] = Segment(work, number)
         _open.move_to_end(key)
-        while len(_open) > _OPEN_SEGMENTS:
+        while len(_open) > OPEN_SEGMENTS:
             _open.popitem(last=False)
         return _open[key]

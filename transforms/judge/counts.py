@@ -100,7 +100,7 @@ class Counts:
     negatives: int
 
 
-def count(
+def selection_counts(
     query_ids: Sequence[str],
     query: npt.ArrayLike,
     score: npt.ArrayLike,

@@ -18,7 +18,7 @@ from hardneg.transforms.core.source import LOGIT, Source, first_similarity
 from hardneg.transforms.filters.order import selection_order
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.calibrated_judge import JudgeName
-from hardneg.transforms.judge.counts import SCORE_RANGE, Counts, count
+from hardneg.transforms.judge.counts import SCORE_RANGE, Counts, selection_counts
 from hardneg.transforms.judge.judge import Judge, apply_judge, cross_fit, fit_judge, single_signal_judge
 
 # A calibration sample: what was retrieved in the rank window, and all known positives. Then, per signal, a
@@ -89,7 +89,7 @@ class SampleScores:
     def counts(self, negatives: int, scores: FloatArray | None = None) -> Counts:
         """Run every candidate and known positive through the whole rule; ``scores``: others than its own, per row."""
         rows = self.entering
-        return count(
+        return selection_counts(
             self.query_ids,
             self.query[rows],
             (self.scores if scores is None else scores)[rows],

@@ -17,7 +17,7 @@ from hardneg.transforms.models.fingerprint import describe_model
 from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.models.tokens import check_tokenizer, padded_ids, token_limit
 
-Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their logits, whether they were cut
+ScoredPart = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their logits, whether they were cut
 PAIRS_AT_A_TIME = 2048  # that are put in order of length: of fewer, more batches are filled up with copies
 
 
@@ -67,7 +67,7 @@ class CrossEncoder:
 
     def parts(
         self, queries: Sequence[str], passages: Sequence[str], at_a_time: int = PAIRS_AT_A_TIME
-    ) -> Iterator[Part]:
+    ) -> Iterator[ScoredPart]:
         """Yield (rows, logits, cut) of each batch as it is computed; arguments and errors as of ``score``.
 
         Args:
@@ -78,7 +78,7 @@ class CrossEncoder:
             for rows, logits, cut in self._batches(queries[chunk], passages[chunk]):
                 yield start + rows, logits, cut
 
-    def _batches(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[Part]:
+    def _batches(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[ScoredPart]:
         encoded = self.tokenizer(
             [self.prompts["query"] + text for text in queries],
             [self.prompts["passage"] + text for text in passages],

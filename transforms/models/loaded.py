@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # each brings its libraries, when it is first asked for
     from hardneg.transforms.models.cross_encoder import CrossEncoder
     from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Reranker: TypeAlias = "CrossEncoder | RemoteCrossEncoder"
 _FILES = "files"
 
@@ -34,7 +34,7 @@ _cache: dict[tuple[Hashable, ...], Any] = {}
 _runs = 0  # that are under way in this process
 
 
-def cached(key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+def cached(key: tuple[Hashable, ...], make: Callable[[], _T]) -> _T:
     """Return the process's object for a key, made when first asked for."""
     with _lock:
         if key not in _cache:
@@ -102,7 +102,7 @@ def cross_encoder(spec: ModelSpec | RemoteSpec) -> Reranker:
     return from_files(spec, lambda folder: CrossEncoder(spec, folder))
 
 
-def from_files(spec: ModelSpec, read: Callable[[Path], T], name: str = "model") -> T:
+def from_files(spec: ModelSpec, read: Callable[[Path], _T], name: str = "model") -> _T:
     """Return what ``read`` makes of a model's folder, kept while the digest of its files is the same.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Literal
 from hardneg.transforms.models.backends.registry import backend_named
 from hardneg.transforms.models.canonical_shapes import CPU_SHAPES, GPU_SHAPES, ShapeTable
 
-Kind = Literal["bi-encoder", "cross-encoder"]
+ModelKind = Literal["bi-encoder", "cross-encoder"]
 
 BUNDLED = "bundled"
 MULTILINGUAL = "bundled-multilingual"
@@ -30,7 +30,7 @@ class ModelSpec:
         backend: what computes its network, a name that ``backend_named`` knows.
     """
 
-    kind: Kind
+    kind: ModelKind
     model: str
     query_prompt: str | None = None
     passage_prompt: str | None = None

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "judge_card": ["card"],
-        "judge_training": ["Trained", "TrainingPlan", "Watcher", "keep_freed_memory", "train"],
+        "judge_training": ["Rounds", "Trained", "TrainingPlan", "Watcher", "keep_freed_memory", "train"],
         "scored_pairs": ["read_scored_pairs"],
         "training_pairs": ["PAIRS", "RERANKED", "HeldOutQuery", "TrainingData", "pairs_of_run", "pairs_of_tables"],
     },

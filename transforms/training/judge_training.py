@@ -249,7 +249,7 @@ def _trainer(plan: TrainingPlan, data: TrainingData, model: Any, judge_by: Any, 
         report_to="none",
         seed=plan.seed,
         data_seed=plan.seed,
-        batch_sampler=_Rounds(ends, table, plan.seed),
+        batch_sampler=Rounds(ends, table, plan.seed),
     )
     return CrossEncoderTrainer(
         model=model,
@@ -276,7 +276,7 @@ def _telling(watcher: Watcher) -> Any:
     return Telling()
 
 
-class _Rounds:
+class Rounds:
     """Makes the batch sampler: rounds in their order, shuffled within, batches of like length."""
 
     def __init__(self, ends: list[int], table: pa.Table, seed: int) -> None:

@@ -13,7 +13,7 @@ from hardneg.transforms.inputs.formats.row_format import Head, RowFormat, Values
 from hardneg.transforms.inputs.input_files import INVALID_JSON, INVALID_UTF8, LINE_TOO_LONG, NOT_AN_OBJECT
 
 SAMPLE_ROWS = 1000  # rows whose keys are taken for the columns
-SAMPLE_BYTES = 1 << 20  # after which fewer rows will do
+_SAMPLE_BYTES = 1 << 20  # after which fewer rows will do
 
 
 def json_object(line: bytes) -> dict[str, Any] | str:
@@ -51,7 +51,7 @@ class JsonLines(RowFormat):
             if isinstance(value, dict):
                 objects += 1
                 keys.update(dict.fromkeys(value))
-            if seen >= SAMPLE_ROWS or (objects and size >= SAMPLE_BYTES):
+            if seen >= SAMPLE_ROWS or (objects and size >= _SAMPLE_BYTES):
                 break
         if seen and not objects:
             raise InputError(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from hardneg.errors import InputError
 from hardneg.transforms.inputs.files import lines
 
-SAMPLE_BYTES = 1 << 20
+_SAMPLE_BYTES = 1 << 20
 RARE = 10  # one in so many may be a slip
 _DELIMITERS = (",", ";", "\t", "|")
 _CELL = re.compile(r'"(?P<inner>(?:[^"]++|"")*+)"(?=[\t\n]|\Z)|(?P<raw>[^\t\n]*)')
@@ -27,7 +27,7 @@ def sampled_lines(path: str) -> list[str]:
     size = 0
     for _, line in lines(path):
         size += len(line or b"") + 1
-        if found and size > SAMPLE_BYTES:
+        if found and size > _SAMPLE_BYTES:
             break
         if line is not None and line.strip(b" "):
             found.append(line.decode("utf-8", "replace"))

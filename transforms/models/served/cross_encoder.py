@@ -24,7 +24,7 @@ from tenacity import (
 )
 
 from hardneg.errors import ServiceError, parameter
-from hardneg.transforms.models.cross_encoder import Part
+from hardneg.transforms.models.cross_encoder import ScoredPart
 from hardneg.transforms.models.served.client import Client, TransientError
 from hardneg.transforms.models.served.forms import BadAnswerError, logits_in, question
 from hardneg.transforms.models.served.spec import Backoff, RemoteSpec
@@ -109,7 +109,7 @@ class RemoteCrossEncoder:
             logits[rows] = scores
         return logits, np.zeros(len(queries), dtype=bool)
 
-    def parts(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[Part]:
+    def parts(self, queries: Sequence[str], passages: Sequence[str]) -> Iterator[ScoredPart]:
         """Yield (rows, logits, cut) of each request as it is answered; an error comes after all that succeeded."""
         stop = threading.Event()
         pool = ThreadPoolExecutor(max_workers=self.spec.requests)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from hardneg.transforms.models.served.forms import Api
-from hardneg.transforms.models.spec import Kind
+from hardneg.transforms.models.spec import ModelKind
 
 
 @dataclass(frozen=True)
@@ -53,4 +53,4 @@ class RemoteSpec:
     requests: int = 4
     timeout: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
-    kind: ClassVar[Kind] = "cross-encoder"
+    kind: ClassVar[ModelKind] = "cross-encoder"
