@@ -1,19 +1,16 @@
-"""The options of a run: every check, every problem in one message, and a manifest that repeats its run."""
+"""The options of a run: every check, every problem in one message, and what they come to."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from config_cases import ENCODER, RUN_FILE, VECTORS, config
 from pydantic import ValidationError
 
-from hardneg.errors import HardnegError, OptionError
-from hardneg.pipelines import cli
-from hardneg.pipelines.options.command_line import about_of, config_of_arguments, refuse_unwritten, told_to_mine
-from hardneg.pipelines.options.files import checked, load_options
-from hardneg.pipelines.options.former import GONE, upgraded
+from hardneg.errors import OptionError
+from hardneg.pipelines.options.command_line import told_to_mine
+from hardneg.pipelines.options.files import checked
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.retrievers import split_names
 from hardneg.transforms.core.source import Source
@@ -26,22 +23,10 @@ from hardneg.transforms.filters.registry import make_filters
 from hardneg.transforms.judge.calibrated_judge import Target
 from hardneg.transforms.models.spec import ModelSpec
 
-RUN_FILE = {"kind": "run", "name": "r", "file": "x"}
-VECTORS = {"kind": "vectors", "name": "v", "vectors": "p", "query-vectors": "q"}
-ENCODER = {"kind": "bi-encoder", "model": "m"}
-_TABLE = "it is a key of a [[retriever]] table now, in the file that --config names: kind = "
-GONE_TOLD = {
-    "run": _TABLE + '"run", file = "FILE"; from Python, retriever=[{"kind": "run", "file": "FILE"}, ...]',
-    "group_column": 'write --group COLUMN:forbid instead (from Python, group="COLUMN:forbid")',
-}
 IN_FILE = "in the --config file"
 TABLE = f"retriever {IN_FILE}"
 GROUP = "--group: it is COLUMN:forbid, COLUMN:suspect or COLUMN:allow, not {!r}."
 RANKS = "--ranks: it is FIRST:LAST, with one of them left out if need be (5:100, 5:, :100), not {!r}."
-
-
-def config(**options: Any) -> MineConfig:
-    return MineConfig(**{"output": "out", **options})
 
 
 def problem(**options: Any) -> str:
@@ -286,155 +271,3 @@ def test_policy_inputs_and_folders() -> None:
 )
 def test_what_is_asked_of_the_judge(options: dict[str, Any], target: Target) -> None:
     assert config(**options).target == target
-
-
-RUNS = [
-    {},
-    {"input": "data", "split": "dev", "max_queries": 3, "k": 7, "score": "all"},
-    {"pairs": ["a.parquet", "b.parquet"], "anchor_column": "q", "pass_through": ["url"], "trust_remote_code": True},
-    {"bi_encoder": ["b=x", "y"], "cross_encoder_prompt": ["Query: ", ""], "near_duplicates": "off", "ranks": "2:"},
-    {"bi_encoder": ["b=x"], "retriever": [VECTORS, {**ENCODER, "query-prompt": ""}], "group": "doc:forbid"},
-    {"retriever": [ENCODER, RUN_FILE], "max_rejected": 0, "segments": 4, "order": "random:3"},
-]
-
-
-@pytest.mark.parametrize("options", RUNS, ids=str)
-def test_a_manifest_repeats_its_run(tmp_path: Path, options: dict[str, Any]) -> None:
-    """Read by itself, and through the command line, where options win."""
-    original = config(**options)
-    path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({"options": original.model_dump(), "counts": {}}))
-    assert MineConfig(**load_options(str(path))) == original
-    assert parsed("--config", str(path)) == original
-    assert parsed(f"--config={path}", "--k", "3", "--output", "other") == original.model_copy(
-        update={"k": 3, "output": "other"}
-    )
-
-
-def test_replacing_an_output_is_not_repeated(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({"options": config(overwrite=True).model_dump()}))
-    assert MineConfig(**load_options(str(path))) == config()
-
-
-def parsed(*argv: str) -> MineConfig:
-    """Return what the command line makes of its arguments."""
-    _, bound, _ = cli.app.parse_args(["mine", *argv], exit_on_error=False, print_error=False)
-    return config_of_arguments(bound.arguments.get("given", cli.NOTHING_GIVEN), bound.arguments.get("config_file"))
-
-
-def test_a_toml_file(tmp_path: Path) -> None:
-    path = tmp_path / "run.toml"
-    path.write_text('input = "data"\nmax-sigmoid = 0.2\nbi-encoder = ["a=x", "b=y"]\noutput_shards = 3\noutput = "o"\n')
-    expected = MineConfig(input="data", max_sigmoid=0.2, bi_encoder=["a=x", "b=y"], output_shards=3, output="o")
-    assert MineConfig(**load_options(str(path))) == expected
-    assert parsed("--config", str(path)) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.toml", "a = [", "it is neither TOML nor a manifest.json"),
-        ("a.json", "{", "it is neither TOML nor a manifest.json"),
-        ("a.json", "{}", 'it has no "options"'),
-        ("a.json", "[1]", 'it has no "options"'),
-        ("a.json", "3", 'it has no "options"'),
-        ("a.json", '{"options": 3}', 'it has no "options"'),
-        ("a.toml", None, "it cannot be read (No such file or directory); give an existing file."),
-    ],
-)
-def test_config_files_that_are_none(tmp_path: Path, name: str, text: str | None, message: str) -> None:
-    path = tmp_path / name
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(HardnegError) as raised:
-        load_options(str(path))
-    assert str(raised.value).startswith(f"config {path}: {message}")
-
-
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "a.toml"
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(HardnegError, match=r"it is neither TOML nor a manifest\.json"):
-        load_options(str(path))
-
-
-@pytest.mark.parametrize("name", sorted(GONE))
-def test_an_option_that_went_says_what_to_write_instead(name: str) -> None:
-    option = "--" + name.replace("_", "-")
-    with pytest.raises(OptionError) as raised:
-        refuse_unwritten(["mine", option, "x"])
-    said = raised.value.told(told_to_mine)
-    assert said.startswith(f"{option} has gone: {GONE_TOLD.get(name, '')}")
-    assert "\n" not in said
-    with pytest.raises(OptionError, match=rf"^{name} has gone: "):
-        checked(MineConfig, {"output": "out", name: "x"})
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, field in MineConfig.model_fields.items() if about_of(field)["file_only"]]
-)
-def test_an_option_of_the_file_says_where_it_stands(name: str) -> None:
-    written = name.replace("_", "-")
-    with pytest.raises(OptionError) as raised:
-        refuse_unwritten(["mine", f"--{written}=3"])
-    assert raised.value.told(told_to_mine) == (
-        f"--{written} is written in the file that --config names, as {written} = ...; from Python, {name}=... is an "
-        "argument."
-    )
-
-
-FORMER = {
-    **{"input": None, "bi_encoder": [], "run": [], "embeddings": [], "query_embeddings": [], "query_prompt": None},
-    **{"passage_prompt": None, "bi_encoder_max_length": None, "bm25_engine": "numba", "bm25_tokenizer": "unicode"},
-    **{"bm25_stemmer": None, "group_column": None, "same_group": None, "min_rank": 1, "max_rank": None},
-    **{"order": "similarity", "seed": 0, "near_duplicates": 0.8, "allow_near_duplicates": False, "holdout": []},
-    **{"holdout_split": None, "hydrate": "local", "output": "out"},
-}
-
-
-@pytest.mark.parametrize(
-    ("former", "now"),
-    [
-        ({}, {}),
-        ({"bi_encoder": ["b=x"]}, {"bi_encoder": ["b=x"]}),
-        (
-            {"bi_encoder": ["b=x", "y"], "run": ["r=x"], "query_prompt": "", "bm25_stemmer": "english"},
-            {
-                "retriever": [
-                    {"kind": "bm25", "stemmer": "english"},
-                    {"kind": "bi-encoder", "name": "b", "model": "x", "query_prompt": ""},
-                    {"kind": "bi-encoder", "name": "dense", "model": "y", "query_prompt": ""},
-                    RUN_FILE,
-                ]
-            },
-        ),
-        (
-            {"embeddings": ["v=p", "dense=e"], "query_embeddings": ["v=q"], "bi_encoder": ["m"]},
-            {
-                "retriever": [
-                    {"kind": "bm25"},
-                    {"kind": "bi-encoder", "name": "dense", "model": "m", "vectors": "e"},
-                    {"kind": "vectors", "name": "v", "vectors": "p", "query_vectors": "q"},
-                ]
-            },
-        ),
-        ({"group_column": "doc", "same_group": "suspect", "max_rank": 9}, {"group": "doc:suspect", "ranks": "1:9"}),
-        ({"min_rank": 3, "order": "random", "seed": 4}, {"ranks": "3:", "order": "random:4"}),
-        ({"order": "fused", "seed": 4, "allow_near_duplicates": True}, {"order": "fused", "near_duplicates": "off"}),
-        (
-            {"holdout": ["nq", "texts.txt"], "holdout_split": "dev", "hydrate": "shuffle"},
-            {"holdout": ["nq:dev", "texts.txt"]},
-        ),
-    ],
-    ids=str,
-)
-def test_a_manifest_of_the_version_before_repeats_its_run(
-    tmp_path: Path, former: dict[str, Any], now: dict[str, Any]
-) -> None:
-    path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({"options": {**FORMER, **former}}))
-    found = MineConfig(**load_options(str(path)))
-    assert found == config(**now)
-    assert found.retrievers == config(**now).retrievers
-    assert upgraded(found.model_dump()) == found.model_dump(), "what is of this version stays"
