@@ -18,7 +18,7 @@ from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
 from hardneg.transforms.core.partition import DIGEST
 from hardneg.transforms.core.schemas import BLOCK_TEXTS, JOINED
-from hardneg.transforms.core.source import Source
+from hardneg.transforms.core.source import LOGIT, Source
 from hardneg.transforms.core.text import cut_digest, text_digest, text_id
 from hardneg.transforms.corpus.query_blocks import share_positives
 from hardneg.transforms.filters.near_duplicates import DEFAULT_CONTAINMENT
@@ -191,7 +191,7 @@ def _candidates(found: Found, alive: BoolArray, place: IntArray) -> pa.Table:
         signal[order] = found.bm25.signal(place[query][order], document[order])
         columns["bm25"] = pa.array(signal, pa.float32())
     if score is not None and found.cross_encoder is not None:
-        columns["logit"] = pa.array(found.cross_encoder.logits(score), pa.float32())
+        columns[LOGIT] = pa.array(found.cross_encoder.logits(score), pa.float32())
     return pa.table(columns).sort_by([("query", "ascending"), ("passage_id", "ascending")]).combine_chunks()
 
 

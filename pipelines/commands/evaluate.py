@@ -10,6 +10,7 @@ import numpy as np
 from hardneg.errors import InputError, OptionError, RunError, parameter
 from hardneg.pipelines.options.finished import EvaluateOptions
 from hardneg.transforms.core import storage
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.judgements import read_judgements
 from hardneg.transforms.inputs.looking import plan_files
@@ -26,7 +27,7 @@ from hardneg.transforms.reports.marking import (
     sheet_of,
 )
 
-_DRAWN_COLUMNS = ["query_id", "passage_id", "verdict", "selected", "logit"]
+_DRAWN_COLUMNS = ["query_id", "passage_id", "verdict", "selected", LOGIT]
 
 
 @dataclass(frozen=True)

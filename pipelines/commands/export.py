@@ -18,6 +18,7 @@ from hardneg.pipelines.options.finished import ExportOptions
 from hardneg.pipelines.runs.output_place import put_in_place, refuse_existing
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import Keys, id_keys
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.corpus.segments import open_segment
 from hardneg.transforms.export.choice import CHOICE_COLUMNS, ChoiceOptions, Chosen, choose_pairs, with_texts
 from hardneg.transforms.export.files import (
@@ -139,7 +140,7 @@ def _survey(source: _Source) -> Survey:
 
 
 def _logits(table: pa.Table) -> np.ndarray:
-    return pc.fill_null(table["logit"], float("nan")).to_numpy()
+    return pc.fill_null(table[LOGIT], float("nan")).to_numpy()
 
 
 def _check(source: _Source, counts: dict[str, int]) -> None:

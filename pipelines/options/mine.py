@@ -14,7 +14,7 @@ from hardneg.pipelines.options.models import ModelOptions
 from hardneg.pipelines.options.output import OutputOptions
 from hardneg.pipelines.options.retrieval import RetrievalOptions
 from hardneg.pipelines.options.retrievers import make_retrievers
-from hardneg.transforms.core.source import Source
+from hardneg.transforms.core.source import LOGIT, Source
 from hardneg.transforms.core.storage import is_local
 from hardneg.transforms.core.tokenization import TokenizerSpec
 from hardneg.transforms.filters.policy import Policy
@@ -25,7 +25,7 @@ from hardneg.transforms.retrieval.retriever import Retriever
 # Columns of candidates/ and of the tables on the way to it.
 _TAKEN = {
     *("passage_id", "text", "file", "line", "text_digest", "query", "segment", "row", "query_id", "query_digest"),
-    *("sources", "fused_rank", "grade", "seen_in_training", "logit", "judge_score", "difficulty"),
+    *("sources", "fused_rank", "grade", "seen_in_training", LOGIT, "judge_score", "difficulty"),
     *("verdict", "reason", "selected"),
 }
 

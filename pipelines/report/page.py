@@ -12,6 +12,7 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.report.reason_texts import NOTHING_PROMISED, STATUSES, meaning
 from hardneg.pipelines.report.report import Report
 from hardneg.pipelines.report.tables import denoising_text, number, share
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.reports.funnel import Step, funnel
@@ -234,7 +235,7 @@ def pairs_of(seen: Highlights, rows: Sequence[Row], role: str) -> list[Pair]:
 def _facts(row: Row) -> str:
     scores = [
         f"{title} {row[name]:.3f}"
-        for name, title in (("judge_score", "judge score"), ("logit", "logit"), ("similarity", "similarity"))
+        for name, title in (("judge_score", "judge score"), (LOGIT, "logit"), ("similarity", "similarity"))
         if row[name] is not None
     ]
     ranks = [

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from hardneg.pipelines.options.finished import ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.stored import config_of
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.reports.other_thresholds import AskedThresholds, Outcome, outcomes
@@ -124,12 +125,12 @@ def _histograms(whole: Tally, config: MineConfig, denoising: CalibratedJudge) ->
     """Return the judge's scores and the logits, each with the run's threshold; once where they are the same."""
     given = [each for each in (config.max_sigmoid, denoising.max_sigmoid) if each is not None and each < 1]
     limits = [math.log(each / (1 - each)) for each in given]
-    if denoising.judge.signals == ("logit",):
+    if denoising.judge.signals == (LOGIT,):
         limits += [] if denoising.threshold is None else [denoising.threshold]
-        return [histogram(whole, "logit", "logit", min(limits, default=None))]
+        return [histogram(whole, LOGIT, "logit", min(limits, default=None))]
     return [
         histogram(whole, "judge_score", denoising.judge.scale, denoising.threshold),
-        histogram(whole, "logit", "logit", min(limits, default=None)),
+        histogram(whole, LOGIT, "logit", min(limits, default=None)),
     ]
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hardneg.pipelines.report.report import Report
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.reports.other_thresholds import UNSUPPORTED, Outcome
 from hardneg.transforms.reports.tallies import GROUPS, Histogram
 
@@ -25,7 +26,7 @@ GROUP_TITLES = {
     "suspected_positive": "suspected positives",
     "other": "dropped, unscored",
 }
-SCORE_TITLES = {"judge_score": "judge's score", "logit": "logit"}
+SCORE_TITLES = {"judge_score": "judge's score", LOGIT: "logit"}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NONE = "-"
 

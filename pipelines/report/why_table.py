@@ -16,6 +16,7 @@ from hardneg.pipelines.report.reason_texts import meaning, options_of
 from hardneg.pipelines.report.tables import plain
 from hardneg.pipelines.report.why import Why
 from hardneg.transforms.core.arrays import sigmoid
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.filters.verdicts import Verdict
 
 _MOST_CELLS = 400
@@ -102,9 +103,9 @@ def _digits(one: float, other: float) -> int:
 
 def _logit(answer: Why, row: dict[str, Any]) -> str:
     """Return the logit with its sigmoid, against the limit on it if there is one."""
-    if _none(row, "logit"):
+    if _none(row, LOGIT):
         return "not scored by a cross-encoder"
-    value = sigmoid(np.array([row["logit"]]))[0]
+    value = sigmoid(np.array([row[LOGIT]]))[0]
     given = [limit for limit in (answer.config.max_sigmoid, answer.denoising.max_sigmoid) if limit is not None]
     against = f", {'below' if value < np.float32(min(given)) else 'not below'} {min(given):g}" if given else ""
     return f"{row['logit']:.4g} (sigmoid {float(value):.4g}{against})"

@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 from hardneg.errors import RunError
 from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_segments
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.output.pairing import first_of_each_text
 from hardneg.transforms.output.run_segments import place_candidates
 
-CHOICE_COLUMNS = ("query_id", "passage_id", "logit", "verdict", "reason", "selected")
+CHOICE_COLUMNS = ("query_id", "passage_id", LOGIT, "verdict", "reason", "selected")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def choose_pairs(candidates: pa.Table, asked: ChoiceOptions) -> Pairs:
         positive = pc.or_(positive, pc.equal(candidates["verdict"], Verdict.SUSPECTED_POSITIVE))
     held_out = pc.and_(known, pc.fill_null(pc.equal(candidates["reason"], Reason.HELD_OUT), False))
     negative = pc.fill_null(pc.less_equal(candidates["selected"], asked.negatives), False)
-    table = candidates.select(["query_id", "passage_id", "logit"])
+    table = candidates.select(["query_id", "passage_id", LOGIT])
     table = table.append_column("selected", pc.fill_null(candidates["selected"], 0))
     table = table.filter(pc.or_(positive, negative))
     table = table.sort_by([(name, "ascending") for name in ("query_id", "selected", "passage_id")]).combine_chunks()
@@ -142,7 +143,7 @@ def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built:
     )
     placed = place_candidates(pairs, work, parts, built)
     passages = texts_from_segments(work)(placed["segment"].to_numpy(), placed["row"].to_numpy())
-    placed = placed.select(["passage_id", "logit", "text_digest", "selected"])
+    placed = placed.select(["passage_id", LOGIT, "text_digest", "selected"])
     placed = placed.append_column("text", pa.array(passages, pa.string()))
     placed = placed.append_column("query", encoded.indices.cast(pa.int64()))
     mined = placed["selected"].to_numpy() > 0

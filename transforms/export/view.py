@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hardneg.transforms.core.arrays import IntArray
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.export.choice import Chosen
 from hardneg.transforms.output.layout import reading_order
 
@@ -81,7 +82,7 @@ def query_column(chosen: Chosen, name: str, owners: IntArray) -> pa.Array:
 
 def logits_of(chosen: Chosen, positive: IntArray, negative: IntArray) -> np.ndarray:
     """Return the logits of positives and of their negatives, float32, shape (rows, 1 + negatives)."""
-    of_positives, of_negatives = (part["logit"].to_numpy() for part in (chosen.positives, chosen.negatives))
+    of_positives, of_negatives = (part[LOGIT].to_numpy() for part in (chosen.positives, chosen.negatives))
     return np.concatenate([of_positives[positive][:, None], of_negatives[negative]], axis=1)
 
 

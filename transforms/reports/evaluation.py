@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from hardneg.transforms.core.arrays import lowest_of
 from hardneg.transforms.core.hashing import KeyMap, Keys, id_keys, occurrence, pair_keys
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.inputs.judgements import Judgements
 from hardneg.transforms.judge.leak_rate import clopper_pearson
@@ -57,7 +58,7 @@ RATIOS = {
 }
 OF_JUDGEMENTS = ("false_negative_rate", "leak_rate", "leak_rate_over_all")
 CANDIDATE_COLUMNS = (
-    "query_id", "passage_id", "fused_rank", "grade", "logit", "judge_score", "verdict", "reason", "selected",
+    "query_id", "passage_id", "fused_rank", "grade", LOGIT, "judge_score", "verdict", "reason", "selected",
 )  # fmt: skip
 
 _KNOWN_REASONS = [
@@ -190,7 +191,7 @@ def sum_candidates(table: pa.Table, similarity: str | None, relevance: Relevance
         sums[:, SUMS.index(name)] = np.bincount(query[rows], weights, minlength=len(queries))
 
     mined = table["selected"].is_valid().to_numpy()
-    logits = _floats(table, "logit")
+    logits = _floats(table, LOGIT)
     values = {
         "rank": _floats(table, "fused_rank"),
         "similarity": _floats(table, similarity),

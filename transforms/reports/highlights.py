@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.transforms.core.arrays import IntArray
-from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.core.source import LOGIT, Source, first_similarity
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.filters.verdicts import Reason, Verdict
 from hardneg.transforms.output.finished_run import FinishedRun
@@ -86,7 +86,7 @@ def highlights(run: FinishedRun, sources: Sequence[Source], relabelled: bool = F
 def _tables(run: FinishedRun, sources: Sequence[Source]) -> Iterator[pa.Table]:
     """Yield the shards with the columns that are looked at; those of an older run have no difficulty."""
     similarity = first_similarity(sources)
-    names = ["query_id", "passage_id", "judge_score", "logit", similarity, "fused_rank", "verdict", "reason"]
+    names = ["query_id", "passage_id", "judge_score", LOGIT, similarity, "fused_rank", "verdict", "reason"]
     wanted = [*names, "selected", "difficulty", *(source.rank for source in sources)]
     for table in run.tables("candidates", wanted):
         if "difficulty" not in table.column_names:

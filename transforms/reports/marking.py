@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.errors import InputError, parameter
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.leak_rate import clopper_pearson
 
@@ -94,9 +95,9 @@ def _positives(table: pa.Table, queries: pa.ChunkedArray | pa.Array) -> dict[str
     """Return for each query the positive with the highest logit, of equal ones the smallest id."""
     rows = table.filter(
         pc.and_(pc.equal(table["verdict"], Verdict.POSITIVE), pc.is_in(table["query_id"], value_set=_array(queries)))
-    ).sort_by([("logit", "ascending"), ("passage_id", "descending")])
+    ).sort_by([(LOGIT, "ascending"), ("passage_id", "descending")])
     # Nulls stand last, where the highest should: begin with them.
-    order = np.argsort(rows["logit"].is_valid().to_numpy(), kind="stable")
+    order = np.argsort(rows[LOGIT].is_valid().to_numpy(), kind="stable")
     ids = rows.select(["query_id", "passage_id"]).take(pa.array(order))
     return dict(zip(ids["query_id"].to_pylist(), ids["passage_id"].to_pylist(), strict=True))
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.hashing import id_keys
-from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.core.source import LOGIT, Source, first_similarity
 from hardneg.transforms.core.text import cut_digest
 from hardneg.transforms.corpus.texts import texts_from_segments
 from hardneg.transforms.filters.policy import Policy, Rules
@@ -29,7 +29,7 @@ from hardneg.transforms.reports.sample_view import RunSample
 from hardneg.transforms.reports.tallies import Tally, tally, total
 
 _NONE = np.zeros(0, dtype=np.uint64)
-_NEEDED = ("query_id", "passage_id", "fused_rank", "grade", "logit", "judge_score", "verdict", "reason", "selected")
+_NEEDED = ("query_id", "passage_id", "fused_rank", "grade", LOGIT, "judge_score", "verdict", "reason", "selected")
 
 
 @dataclass(frozen=True)

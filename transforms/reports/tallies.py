@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hardneg.transforms.core.arrays import BoolArray, IntArray
-from hardneg.transforms.core.source import Source, first_similarity
+from hardneg.transforms.core.source import LOGIT, Source, first_similarity
 from hardneg.transforms.filters.verdicts import Verdict
 from hardneg.transforms.judge.counts import EDGES, Scale, bins, edges
 from hardneg.transforms.reports.sample_view import Kept
@@ -112,7 +112,7 @@ def tally(table: pa.Table, sources: Sequence[Source], negatives: int, scale: Sca
         numbers,
         {
             "judge_score": _by_bin(table["judge_score"], of_group, scale),
-            "logit": _by_bin(table["logit"], of_group, "logit"),
+            LOGIT: _by_bin(table[LOGIT], of_group, "logit"),
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.export.choice import Chosen
 from hardneg.transforms.export.format import Format
 from hardneg.transforms.export.view import View, keys_of_queries, ragged
@@ -26,5 +27,5 @@ class FlagEmbedding(Format):
             columns[name] = ragged(table["text"], starts)
         if scores:
             for name, (table, starts) in parts.items():
-                columns[f"{name}_scores"] = ragged(table["logit"], starts)
+                columns[f"{name}_scores"] = ragged(table[LOGIT], starts)
         return View(pa.table(columns), keys_of_queries(chosen))

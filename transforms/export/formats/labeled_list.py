@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.export.choice import Chosen
 from hardneg.transforms.export.format import Format
 from hardneg.transforms.export.view import View, keys_of_queries, positives_then_negatives, ragged
@@ -23,7 +24,7 @@ class LabeledList(Format):
     def view(self, chosen: Chosen, negatives: int, scores: bool) -> View:
         both, offsets = positives_then_negatives(chosen)
         if scores:
-            label = {"scores": ragged(both["logit"], offsets)}
+            label = {"scores": ragged(both[LOGIT], offsets)}
         else:
             ones = (both["selected"].to_numpy() == 0).astype(np.int64)
             label = {"labels": ragged(pa.array(ones), offsets)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.export.choice import Chosen
 from hardneg.transforms.export.format import Format
 from hardneg.transforms.export.view import View, positives_then_negatives, query_column
@@ -39,7 +40,7 @@ class LabeledPair(Format):
                 "positive_text": pa.array(own, pa.list_(digests.type)),
             }
         )
-        label = {"score": both["logit"]} if scores else {"label": pa.array(positive.astype(np.int64))}
+        label = {"score": both[LOGIT]} if scores else {"label": pa.array(positive.astype(np.int64))}
         columns = {"query": query_column(chosen, "text", owners), "passage": both["text"], **label}
         return View(pa.table(columns), keys)
 
