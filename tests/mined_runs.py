@@ -18,6 +18,10 @@ from filelock import FileLock
 # One runner everywhere, named, with Beam's type checks of every element.
 ONE_WORKER = ["--runner", "FnApiRunner", "--runtime_type_check"]
 TWO_WORKERS = ["--runner", "FnApiRunner", "--direct_num_workers", "2"]
+# A small run of the first queries, for tests that look at what any run has.
+FEW_QUERIES: dict[str, Any] = {
+    "max_sigmoid": 0.9, "negatives": 2, "max_queries": 5, "segments": 2, "output_shards": 3,
+}  # fmt: skip
 # For tests of what the bundled models make of texts.
 BUNDLED: dict[str, Any] = {"bi_encoder": ["bundled"], "cross_encoder": "bundled"}
 

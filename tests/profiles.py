@@ -14,6 +14,6 @@ settings.register_profile("fast", deadline=None, max_examples=FEW)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 
 
-def examples(number: int, **more: Any) -> settings:
-    """Return the settings of a test that asks for a number of cases of its own."""
-    return settings(deadline=None, max_examples=min(number, FEW) if PROFILE == "fast" else number, **more)
+def examples(number: int, few: int = FEW, **more: Any) -> settings:
+    """Return the settings of a test that asks for a number of cases of its own, and for fewer where it must be fast."""
+    return settings(deadline=None, max_examples=min(number, few) if PROFILE == "fast" else number, **more)

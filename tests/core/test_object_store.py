@@ -8,18 +8,15 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from mined_runs import ONE_WORKER, Mine, TinyModels
+from mined_runs import FEW_QUERIES, ONE_WORKER, Mine, TinyModels
 from object_store import FILES
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.options.mine import MineConfig
-
-OPTIONS: dict[str, Any] = {"max_sigmoid": 0.9, "negatives": 2, "max_queries": 5, "segments": 2}
 
 
 @pytest.fixture
@@ -40,11 +37,11 @@ def output_of(folder: str) -> dict[str, bytes]:
 
 def test_a_run_in_an_object_store(bucket: str, animals: Path, tiny_models: TinyModels, mined: Mine) -> None:
     """Its shards are those of a run on disk, it leaves nothing else, and --overwrite leaves no old shard."""
-    config = MineConfig(input=bucket, output="bucket://out/mined", output_shards=3, **OPTIONS, **tiny_models.options)
+    config = MineConfig(input=bucket, output="bucket://out/mined", **FEW_QUERIES, **tiny_models.options)
     FILES["bucket://out/mined/notes.txt"] = (b"mine", 1.0)
     manifest = driver.mine(config, ONE_WORKER)
     files = output_of("bucket://out/mined")
-    on_disk = mined(input=str(animals), output_shards=3, **OPTIONS)
+    on_disk = mined(input=str(animals), **FEW_QUERIES)
     assert on_disk.table("triplets").num_rows > 0
     assert manifest["shards"] == on_disk.manifest["shards"]
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name.endswith(".parquet")} == {
@@ -71,7 +68,7 @@ def test_a_run_in_an_object_store(bucket: str, animals: Path, tiny_models: TinyM
 
 def test_a_run_that_fails_leaves_no_manifest(bucket: str, tiny_models: TinyModels) -> None:
     """What an earlier run finished is not left half overwritten under its manifest."""
-    config = MineConfig(input=bucket, output="bucket://out/mined", **OPTIONS, **tiny_models.options, overwrite=True)
+    config = MineConfig(input=bucket, output="bucket://out/mined", **FEW_QUERIES, **tiny_models.options, overwrite=True)
     for name in ("manifest.json", "README.md", "report.html", "triplets/part-00000-of-00008.parquet"):
         FILES[f"bucket://out/mined/{name}"] = (b"old", 1.0)
     FILES["bucket://in/corpus.jsonl"] = (FILES["bucket://in/corpus.jsonl"][0] + b"not json\n", 2.0)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mined_runs import ONE_WORKER, TWO_WORKERS, Run
+from mined_runs import ONE_WORKER, TWO_WORKERS, Mine
 from toy_filter import MarkedAsStub
 
 from hardneg.errors import HardnegError
-from hardneg.pipelines.options.finished import REPORT_DEFAULTS
-from hardneg.pipelines.report.html import write_report
 from hardneg.pipelines.report.reason_texts import verdict_table
-from hardneg.pipelines.report.report import report
 from hardneg.pipelines.report.why import why
 from hardneg.pipelines.report.why_table import why_rows
 from hardneg.transforms.filters.registry import FILTERS
@@ -44,11 +40,11 @@ def options(animals: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("beam_args", [ONE_WORKER, pytest.param(TWO_WORKERS, marks=pytest.mark.slow)])
 def test_it_decides_in_every_worker(
-    animals: Path, mine: Callable[..., Run], beam_args: list[str], monkeypatch: pytest.MonkeyPatch
+    animals: Path, mined: Mine, beam_args: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A worker imports the filter's module; nothing registers it there.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
-    run = mine("out", beam_args, **options(animals))
+    run = mined(beam_args, **options(animals))
     texts = {row["passage_id"]: row["text"] for row in run.rows("passages")}
     rows = run.rows("candidates")
     marked = [row for row in rows if row["reason"] == "marked_as_stub"]
@@ -60,11 +56,11 @@ def test_it_decides_in_every_worker(
     assert run.manifest["counts"]["reason_marked_as_stub"] == len(marked)
 
 
-def test_its_reason_is_told(animals: Path, mine: Callable[..., Run]) -> None:
-    run = mine(**options(animals))
+def test_its_reason_is_told(animals: Path, mined: Mine) -> None:
+    run = mined(**options(animals))
     judge = json.loads((run.folder / "judge.json").read_text(encoding="utf-8"))
     assert judge["conditions"]["stub_mark"] == MARK
-    page = Path(write_report(report(str(run.folder), REPORT_DEFAULTS))).read_text(encoding="utf-8")
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert MarkedAsStub.sentence in page
     row = next(row for row in run.rows("candidates") if row["reason"] == "marked_as_stub")
     (answer,) = why(str(run.folder), row["query_id"], row["passage_id"])
@@ -73,8 +69,8 @@ def test_its_reason_is_told(animals: Path, mine: Callable[..., Run]) -> None:
     assert f"| `dropped` | `marked_as_stub` | {MarkedAsStub.sentence} |" in verdict_table()
 
 
-def test_a_judge_is_not_used_without_it(animals: Path, mine: Callable[..., Run]) -> None:
-    judge = mine("first", **options(animals)).folder / "judge.json"
+def test_a_judge_is_not_used_without_it(animals: Path, mine: Mine, mined: Mine) -> None:
+    judge = mined(**options(animals)).folder / "judge.json"
     plain = {name: value for name, value in options(animals).items() if name != "filter"}
     with pytest.raises(HardnegError, match=f'calibrated with stub_mark = "{MARK}", and this run has null'):
-        mine("second", **plain, judge_file=str(judge))
+        mine(**plain, judge_file=str(judge))

@@ -235,7 +235,7 @@ def test_lists_of_texts_and_objects_read_back_equal(folder: Path, name: str, row
 
 
 @pytest.mark.parametrize("name", ["n.parquet", "n.arrow"])
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(
     rows=st.lists(
         st.none() | st.lists(st.tuples(IDS, st.none() | ANY, ANY.map(lambda text: "x" + text)), max_size=4),
@@ -285,7 +285,7 @@ JUDGED = st.lists(
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("form", ["trec.txt", "trec.qrels.gz", "beir.tsv", "bare.tsv", "q.csv", "q.jsonl", "q.parquet"])
-@settings(deadline=None, max_examples=12)
+@examples(12)
 @given(rows=JUDGED)
 def test_judgements_read_back_equal(folder: Path, form: str, ending: str, mark: str, rows: list[Any]) -> None:
     if form.startswith("trec"):  # blanks stand between its fields

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from conftest import write_beir
-from mined_runs import Mine, Run, TinyModels
+from mined_runs import FEW_QUERIES, Mine, Run, TinyModels
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.partition import DIGEST
@@ -78,24 +78,24 @@ def test_an_evaluation_set_that_holds_nothing_is_refused(tmp_path: Path, name: s
         read_holdout(file)
 
 
-def mined(run: Run) -> tuple[set[str], set[str]]:
+def written(run: Run) -> tuple[set[str], set[str]]:
     rows = run.rows("triplets")
     passages = {row[name] for row in rows for name in ("positive", "negative")}
     return {normalise(row["anchor"]) for row in rows}, {normalise(passage) for passage in passages}
 
 
-def test_mining_keeps_evaluation_sets_out(animals: Path, mine: Mine, tmp_path: Path) -> None:
+def test_mining_keeps_evaluation_sets_out(animals: Path, mine: Mine, mined: Mine, tmp_path: Path) -> None:
     """From the inputs and from a finished run alike."""
     options: dict[str, Any] = {"k": 8, "negatives": 2, "max_sigmoid": 1.0, "output_shards": 2}
     gold = "The badger In Norway the badger lives near water and eats mostly trout."
     texts = tmp_path / "eval.jsonl"
     texts.write_text(json.dumps({"query": "what does the LYNX eat in Norway?", "positive": gold}) + "\n")
-    before = mine("before", input=str(animals), **options)
+    before = mined(input=str(animals), **options)
     run = mine("held", input=str(animals), holdout=[str(texts)], **options)
-    anchors, passages = mined(before)
+    anchors, passages = written(before)
     assert normalise("What does the lynx eat in Norway?") in anchors
     assert normalise(gold) in passages
-    anchors, passages = mined(run)
+    anchors, passages = written(run)
     assert normalise("What does the lynx eat in Norway?") not in anchors
     assert normalise(gold) not in passages
     counts = run.manifest["counts"]
@@ -147,10 +147,9 @@ def test_how_much_of_a_run_is_unknown_is_said(
         mine("unknown", input=str(animals), retriever=retrievers, **options)
 
 
-def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Mine, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"k": 8, "negatives": 2, "max_sigmoid": 1.0, "max_queries": 5}
-    before = mine("before", input=str(animals), **options)
+def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Mine, mined: Mine, tmp_path: Path) -> None:
+    before = mined(input=str(animals), **FEW_QUERIES)
     texts = tmp_path / "eval.txt"
     texts.write_text("some text\n")
     with pytest.raises(HardnegError, match=r"holdout cannot change with from_run .* took only max_queries 5"):
-        mine("again", from_run=str(before.folder), input=str(animals), holdout=[str(texts)], **options)
+        mine("again", from_run=str(before.folder), input=str(animals), holdout=[str(texts)], **FEW_QUERIES)

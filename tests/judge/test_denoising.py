@@ -256,7 +256,7 @@ def test_a_judge_is_refused_where_its_threshold_says_nothing() -> None:
         check_judge(judge, conditions, "j.json", [("dense", json.dumps({**described, "files": "g"}))])
 
 
-@examples(40)
+@examples(40, few=6)  # each mines a dozen times
 @given(st.integers(0, 2**32), st.integers(1, 3), st.booleans())
 def test_a_known_positive_is_counted_as_mined_where_it_would_be(seed: int, negatives: int, window: bool) -> None:
     """Un-label each positive and mine again, the judge held fixed: the same positives are mined as V counts."""

@@ -28,7 +28,8 @@ QUERIES = [f"Where is the {WORDS[place % len(WORDS)]}?" for place in range(22)]
 PASSAGES = [" ".join(WORDS[(place * 7 + n) % len(WORDS)] for n in range(size)) for place, size in enumerate(SIZES)]
 
 
-@pytest.fixture(scope="module", params=["auto", "float32"])
+# In float32, the same again takes three times as long.
+@pytest.fixture(scope="module", params=["auto", pytest.param("float32", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest) -> CrossEncoder:
     return cross_encoder(ModelSpec("cross-encoder", "bundled", dtype=request.param, device="cpu"))
 

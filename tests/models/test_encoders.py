@@ -24,7 +24,8 @@ TEXTS = [" ".join(WORDS[(place * 7 + n) % len(WORDS)] for n in range(size)) for 
 OTHERS = ["", "x", "A different text, as long as others are.", " ".join(WORDS[:3])]
 
 
-@pytest.fixture(scope="module", params=["auto", "float32"])
+# In float32, the same again takes three times as long.
+@pytest.fixture(scope="module", params=["auto", pytest.param("float32", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest) -> BiEncoder:
     return bi_encoder(ModelSpec("bi-encoder", "bundled", dtype=request.param, device="cpu"))
 

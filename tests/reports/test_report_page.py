@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from finished_run import write_run
-from mined_runs import Mine
+from mined_runs import FEW_QUERIES, Mine, Run
 from report_cases import NEGATIVES, SOURCES, Rows, denoising_of, judged, random_rows
 
 from hardneg.errors import HardnegError
@@ -281,18 +281,22 @@ def test_every_verdict_and_reason_has_its_sentence() -> None:
 
 
 def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
-    animals: Path, mine: Mine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    animals: Path,
+    mine: Mine,
+    mined: Mine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    options: dict[str, Any] = {"input": str(animals), "max_sigmoid": 0.9, "negatives": 2, "max_queries": 5}
-    done = mine("out", **options)
+    done = Run(shutil.copytree(mined(input=str(animals), **FEW_QUERIES).folder, tmp_path / "out"))
     written = (done.folder / "report.html").read_text(encoding="utf-8")
     assert f"{done.manifest['counts']['mined']:,} negatives mined for 5 queries" in written
-    mined = [row["difficulty"] for row in done.rows("candidates") if row["selected"] is not None]
-    bars = Counter(min(int(value * 20), 19) for value in mined)
+    difficulty = [row["difficulty"] for row in done.rows("candidates") if row["selected"] is not None]
+    bars = Counter(min(int(value * 20), 19) for value in difficulty)
     assert highlights(FinishedRun.open(str(done.folder)), SOURCES).difficulty.tolist() == [
         bars[place] for place in range(20)
     ]
-    assert mined
+    assert difficulty
     assert command(["report", str(done.folder)]) == 0
     assert f"All of it as a page: {done.folder / 'report.html'}" in capsys.readouterr().out
     assert (done.folder / "report.html").read_text(encoding="utf-8") == written
@@ -302,7 +306,7 @@ def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
 
     monkeypatch.setattr(driver, "write_report", full)
     with pytest.raises(HardnegError, match=r"is finished, but its report\.html was not written: no room; `hardneg rep"):
-        mine("other", **options)
+        mine("other", input=str(animals), **FEW_QUERIES)
     assert (done.folder.with_name("other") / "manifest.json").exists()
     assert not (done.folder.with_name("other") / "report.html").exists()
 
