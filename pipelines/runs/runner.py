@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import (
 from hardneg.errors import HardnegError, OptionError, error_in
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.repeated_work import RunOptions, remember_signatures
+from hardneg.transforms.core.orphans import ending_with_this_process
 
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
 _LIMIT = "OMP_NUM_THREADS"
@@ -100,7 +101,8 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
         raise OptionError(f"Beam cannot run with the options after --: {error}") from None
     try:
         build(pipeline, plan)
-        pipeline.run().wait_until_finish()
+        with ending_with_this_process():
+            pipeline.run().wait_until_finish()
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         if "KeyboardInterrupt" in text:  # a local worker was interrupted, and Beam made an error of it

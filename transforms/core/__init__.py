@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "set_keys",
             "text_keys",
         ],
+        "orphans": ["end_with_the_run", "ending_with_this_process"],
         "partition": ["DIGEST", "cut", "part_of", "split_by"],
         "progress": ["read_progress", "record", "StageProgress", "timed"],
         "schemas": ["BLOCK_TEXTS", "JOINED", "PASSAGES", "QRELS", "QUERIES", "READ_COUNTS", "REJECTED"],

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from hardneg.errors import ModelError
+from hardneg.transforms.core.orphans import end_with_the_run
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.fingerprint import files_digest
 from hardneg.transforms.models.served.spec import RemoteSpec
@@ -131,9 +132,10 @@ def _found(spec: ModelSpec) -> tuple[Path, str]:
 
 
 def use_threads(threads: int | None) -> None:
-    """Limit torch and numba to this worker's share of the cores; None leaves them as they are."""
+    """Limit torch and numba to this worker's share of the cores, and end it with its run; None: leave it as it is."""
     if not threads:
         return
+    end_with_the_run()
     import numba
     import torch
 
