@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from mined_runs import ONE_WORKER, Mine, Run, TinyModels, mined_once, tiny_models_in
+from mined_runs import ONE_WORKER, Mine, Run, TinyModels, mine_into, mined_once, tiny_models_in
 from profiles import PROFILE
 from rerank_server import RerankServer
 
@@ -98,10 +98,13 @@ def tiny_models(session_folder: Path) -> TinyModels:
 
 @pytest.fixture(scope="session")
 def mined(session_folder: Path, tiny_models: TinyModels) -> Mine:
-    """Return a function that gives a run of some options, to look at: mined once, whoever asks for it."""
+    """Return a function that gives a run of some options, to look at: mined once, whoever asks for it.
 
-    def find(beam_args: list[str] = ONE_WORKER, **options: Any) -> Run:
-        return mined_once(session_folder, tiny_models.with_options(options), beam_args)
+    With ``page``, it has its report.html.
+    """
+
+    def find(beam_args: list[str] = ONE_WORKER, page: bool = False, **options: Any) -> Run:
+        return mined_once(session_folder, tiny_models.with_options(options), beam_args, page)
 
     return find
 
@@ -111,14 +114,14 @@ def mine(tmp_path: Path, tiny_models: TinyModels) -> Mine:
     """Return a function that mines into a fresh folder, with tiny models unless others are named."""
 
     def run(
-        name: str = "out", beam_args: list[str] = ONE_WORKER, texts_travel: bool | None = None, **options: Any
+        name: str = "out",
+        beam_args: list[str] = ONE_WORKER,
+        texts_travel: bool | None = None,
+        page: bool = False,
+        **options: Any,
     ) -> Run:
-        from hardneg.pipelines.commands import driver
-        from hardneg.pipelines.options.mine import MineConfig
-
         output = tmp_path / name
-        config = MineConfig(output=str(output), **tiny_models.with_options(options))
-        return Run(output, driver.mine(config, beam_args, texts_travel))
+        return Run(output, mine_into(output, tiny_models.with_options(options), beam_args, page, texts_travel))
 
     return run
 

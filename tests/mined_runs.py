@@ -82,16 +82,24 @@ def tiny_models_in(folder: Path) -> TinyModels:
     return models
 
 
-def mined_once(folder: Path, options: dict[str, Any], beam_args: list[str]) -> Run:
-    """Return the session's run of these options, mining it if no other worker has; nobody may write into it."""
+def mine_into(
+    output: Path, options: dict[str, Any], beam_args: list[str], page: bool, texts_travel: bool | None = None
+) -> dict[str, Any]:
+    """Mine; without a page it takes two thirds of the time."""
     from hardneg.pipelines.commands import driver
     from hardneg.pipelines.options.mine import MineConfig
 
-    name = hashlib.sha256(json.dumps([options, beam_args], sort_keys=True).encode()).hexdigest()[:16]
+    mine = driver.mine if page or "format" in options else driver.mine_tables
+    return mine(MineConfig(output=str(output), **options), beam_args, texts_travel)
+
+
+def mined_once(folder: Path, options: dict[str, Any], beam_args: list[str], page: bool) -> Run:
+    """Return the session's run of these options, mining it if no other worker has; nobody may write into it."""
+    name = hashlib.sha256(json.dumps([options, beam_args, page], sort_keys=True).encode()).hexdigest()[:16]
     output = folder / f"run-{name}"
     with FileLock(f"{output}.lock"):
         if not (output / "manifest.json").exists():
-            driver.mine(MineConfig(output=str(output), **options), beam_args)
+            mine_into(output, options, beam_args, page)
     return Run(output)
 
 

@@ -44,7 +44,7 @@ def test_it_decides_in_every_worker(
 ) -> None:
     # A worker imports the filter's module; nothing registers it there.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
-    run = mined(beam_args, **options(animals))
+    run = mined(beam_args, page=True, **options(animals))
     texts = {row["passage_id"]: row["text"] for row in run.rows("passages")}
     rows = run.rows("candidates")
     marked = [row for row in rows if row["reason"] == "marked_as_stub"]
@@ -57,7 +57,7 @@ def test_it_decides_in_every_worker(
 
 
 def test_its_reason_is_told(animals: Path, mined: Mine) -> None:
-    run = mined(**options(animals))
+    run = mined(page=True, **options(animals))
     judge = json.loads((run.folder / "judge.json").read_text(encoding="utf-8"))
     assert judge["conditions"]["stub_mark"] == MARK
     page = (run.folder / "report.html").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_its_reason_is_told(animals: Path, mined: Mine) -> None:
 
 
 def test_a_judge_is_not_used_without_it(animals: Path, mine: Mine, mined: Mine) -> None:
-    judge = mined(**options(animals)).folder / "judge.json"
+    judge = mined(page=True, **options(animals)).folder / "judge.json"
     plain = {name: value for name, value in options(animals).items() if name != "filter"}
     with pytest.raises(HardnegError, match=f'calibrated with stub_mark = "{MARK}", and this run has null'):
         mine(**plain, judge_file=str(judge))

@@ -79,7 +79,7 @@ def test_a_dry_run_leaves_what_a_run_can_go_on_from(animals: Path, tiny_models: 
         input=str(animals), output=str(tmp_path / "out"), max_queries=2, max_sigmoid=1, **tiny_models.options
     )
     estimate(config, ONE_WORKER)
-    manifest = driver.mine(config, ONE_WORKER)
+    manifest = driver.mine_tables(config, ONE_WORKER)
     assert manifest["counts"]["queries"] == 2
     assert not (tmp_path / "out.work").exists()
 

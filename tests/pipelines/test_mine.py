@@ -25,7 +25,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def run(animals: Path, mined: Mine) -> Run:
-    return mined([], input=str(animals), min_relevance=2, score="all", **OPTIONS, **BUNDLED)
+    return mined([], page=True, input=str(animals), min_relevance=2, score="all", **OPTIONS, **BUNDLED)
 
 
 def test_triplets_hold_passage_strings_and_no_known_positive(animals: Path, run: Run) -> None:

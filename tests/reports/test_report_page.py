@@ -288,7 +288,7 @@ def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    done = Run(shutil.copytree(mined(input=str(animals), **FEW_QUERIES).folder, tmp_path / "out"))
+    done = Run(shutil.copytree(mined(input=str(animals), page=True, **FEW_QUERIES).folder, tmp_path / "out"))
     written = (done.folder / "report.html").read_text(encoding="utf-8")
     assert f"{done.manifest['counts']['mined']:,} negatives mined for 5 queries" in written
     difficulty = [row["difficulty"] for row in done.rows("candidates") if row["selected"] is not None]
@@ -306,7 +306,7 @@ def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
 
     monkeypatch.setattr(driver, "write_report", full)
     with pytest.raises(HardnegError, match=r"is finished, but its report\.html was not written: no room; `hardneg rep"):
-        mine("other", input=str(animals), **FEW_QUERIES)
+        mine("other", page=True, input=str(animals), **FEW_QUERIES)
     assert (done.folder.with_name("other") / "manifest.json").exists()
     assert not (done.folder.with_name("other") / "report.html").exists()
 
