@@ -6,9 +6,10 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mined_runs import ONE_WORKER, Run, TinyModels
+from mined_runs import ONE_WORKER, Mine, Run, TinyModels
 from rerank_server import KEY, RerankServer, refuse
 
 from hardneg.pipelines import cli
@@ -40,7 +41,8 @@ def finished(folder: Path) -> Run:
     return Run(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
 
 
-TASK = ("--negatives", "2", "--k", "10", "--max-sigmoid", "0.9", "--output-shards", "1")
+OPTIONS: dict[str, Any] = {"negatives": 2, "k": 10, "max_sigmoid": 0.9, "output_shards": 1}
+TASK = [word for name, value in OPTIONS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def options_of(server: RerankServer, *more: str) -> list[str]:
@@ -91,7 +93,7 @@ def test_mining_goes_on_after_a_failure(
 
 
 def test_a_served_model_gives_the_triplets_of_the_loaded_one(
-    command: Callable[..., tuple[int, str]], tiny_models: TinyModels, tmp_path: Path
+    command: Callable[..., tuple[int, str]], animals: Path, tiny_models: TinyModels, mined: Mine, tmp_path: Path
 ) -> None:
     local = cross_encoder(ModelSpec("cross-encoder", str(tiny_models.cross_encoder)))
 
@@ -100,9 +102,7 @@ def test_a_served_model_gives_the_triplets_of_the_loaded_one(
 
     with RerankServer(scores).running() as server:
         assert command("mine", *options_of(server), "--output", tmp_path / "served")[0] == 0
-    model = ("--cross-encoder", tiny_models.cross_encoder)
-    assert command("mine", *TASK, *model, "--output", tmp_path / "local")[0] == 0
-    served, here = finished(tmp_path / "served"), finished(tmp_path / "local")
+    served, here = finished(tmp_path / "served"), mined(input=str(animals), **OPTIONS)
     assert served.manifest["shards"] == here.manifest["shards"]
     assert served.table("triplets").num_rows > 0
 
