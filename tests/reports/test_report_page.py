@@ -288,7 +288,8 @@ def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    done = Run(shutil.copytree(mined(input=str(animals), page=True, **FEW_QUERIES).folder, tmp_path / "out"))
+    shared = mined(input=str(animals), page=True, **FEW_QUERIES).folder
+    done = Run(shutil.copytree(shared, tmp_path / shared.name))  # the page says its name
     written = (done.folder / "report.html").read_text(encoding="utf-8")
     assert f"{done.manifest['counts']['mined']:,} negatives mined for 5 queries" in written
     difficulty = [row["difficulty"] for row in done.rows("candidates") if row["selected"] is not None]
