@@ -242,7 +242,7 @@ def test_a_bound_that_fails_at_a_stricter_threshold_does_not_end_the_choice():
 
 
 @given(samples(), st.sampled_from([0.02, 0.1, 0.5]), st.sampled_from([1.0, 1.25]))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_higher_target_never_chooses_a_stricter_threshold(sample, target, gamma):
     queries, negatives, _ = sample
     estimate = extract(counted(queries * 20, negatives), gamma)
