@@ -89,8 +89,10 @@ def mine_into(
     from hardneg.pipelines.commands import driver
     from hardneg.pipelines.options.mine import MineConfig
 
-    mine = driver.mine if page or "format" in options else driver.mine_tables
-    return mine(MineConfig(output=str(output), **options), beam_args, texts_travel)
+    config = MineConfig(output=str(output), **options)
+    if page or "format" in options or texts_travel is not None:
+        return driver.mine(config, beam_args, texts_travel)
+    return driver.mine_tables(config, beam_args)
 
 
 def mined_once(folder: Path, options: dict[str, Any], beam_args: list[str], page: bool) -> Run:

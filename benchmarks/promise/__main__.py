@@ -42,7 +42,7 @@ from benchmarks.promise.rows import (
 from benchmarks.withheld import NAMES, Collection, read_collection
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.text import cut_digest
-from hardneg.transforms.judge.counts import count
+from hardneg.transforms.judge.counts import selection_counts
 from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Choice, choose, extract
 from hardneg.transforms.judge.gamma import estimate_gamma
 from hardneg.transforms.judge.judge import apply_judge, cross_fit, fit_judge
@@ -126,7 +126,7 @@ def promise(
     published = apply_judge(judge, rows.signals, rows.query, in_window=rows.retrieved)
     here = (part.weight > 0) | known
     in_order, weight = part.in_order[here], part.weight[here]
-    counts = count(
+    counts = selection_counts(
         sample.query_ids, sample.query[here], scores[here], known[here], NEGATIVES, in_order=in_order, weight=weight
     )
     seen = estimate_gamma(scores[known], sample.query[known], np.ones(int(known.sum()), dtype=np.bool_))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.promise.worlds import WORLDS, Drawn, World, draw
-from hardneg.transforms.judge.counts import Counts, count
+from hardneg.transforms.judge.counts import Counts, selection_counts
 from hardneg.transforms.judge.false_negative_rate import DEFAULT_GAMMA, Estimate, choose, extract
 from hardneg.transforms.judge.sample_rows import all_rows, sample_rows
 
@@ -53,7 +53,7 @@ def counts_of(drawn: Drawn, name: str, lots: np.random.Generator | None) -> Coun
         part = sample_rows(query, ~known, known, order, lots.permutation(len(query)), NEGATIVES)
     kept = (part.weight > 0) | known
     in_order, weight = part.in_order[kept], part.weight[kept]
-    return count(ids, query[kept], score[kept], known[kept], NEGATIVES, in_order=in_order, weight=weight)
+    return selection_counts(ids, query[kept], score[kept], known[kept], NEGATIVES, in_order=in_order, weight=weight)
 
 
 Rule = Callable[[Estimate, float], float | None]

@@ -41,7 +41,7 @@ def test_a_run_in_an_object_store(bucket: str, animals: Path, tiny_models: TinyM
     FILES["bucket://out/mined/notes.txt"] = (b"mine", 1.0)
     manifest = driver.mine(config, ONE_WORKER)
     files = output_of("bucket://out/mined")
-    on_disk = mined(input=str(animals), page=True, **FEW_QUERIES)
+    on_disk = mined(input=str(animals), **FEW_QUERIES)
     assert on_disk.table("triplets").num_rows > 0
     assert manifest["shards"] == on_disk.manifest["shards"]
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name.endswith(".parquet")} == {

@@ -148,7 +148,7 @@ def test_how_much_of_a_run_is_unknown_is_said(
 
 
 def test_held_out_queries_leave_their_place_to_none(animals: Path, mine: Mine, mined: Mine, tmp_path: Path) -> None:
-    before = mined(input=str(animals), page=True, **FEW_QUERIES)
+    before = mined(input=str(animals), **FEW_QUERIES)
     texts = tmp_path / "eval.txt"
     texts.write_text("some text\n")
     with pytest.raises(HardnegError, match=r"holdout cannot change with from_run .* took only max_queries 5"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.transforms.judge.counts import edges
 from hardneg.transforms.judge.fallback import (
@@ -30,7 +31,7 @@ def drawn(seed: int, queries: int, relevant: float, separation: float = 2.5) -> 
     return truth, rows
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([0.01, 0.1, 0.4]))
 def test_the_threshold_is_the_stricter_or_mines_a_tenth(seed: int, positives: int, relevant: float) -> None:
     _, candidates = drawn(seed, 30, relevant)
@@ -76,7 +77,7 @@ def test_relevance_rises_with_the_score_from_little_to_all() -> None:
     assert found.at([1.5])[0] == pytest.approx(truth[near].mean(), abs=0.1)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_what_is_mined_is_the_first_of_each_query_with_weights_as_copies(seed: int, negatives: int) -> None:
     rng = np.random.default_rng(seed)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
-from hardneg.transforms.judge.counts import count
+from hardneg.transforms.judge.counts import selection_counts
 from hardneg.transforms.judge.judge import apply_judge, cross_fit, fit_judge
 from hardneg.transforms.judge.sample_rows import DEPTH, DRAWN, SampleRows, all_rows, sample_rows
 
@@ -30,7 +31,7 @@ def chosen(block: dict[str, np.ndarray], negatives: int, rows: np.ndarray | None
     return sample_rows(*(block[name] if rows is None else block[name][rows] for name in names), negatives)
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(blocks(), st.integers(1, 3))
 def test_the_first_in_order_and_a_draw_of_the_rest(block: dict[str, np.ndarray], negatives: int) -> None:
     found = chosen(block, negatives)
@@ -54,7 +55,7 @@ def test_the_first_in_order_and_a_draw_of_the_rest(block: dict[str, np.ndarray],
             assert weights.max() - weights.min() <= 1
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(blocks(), st.integers(1, 3))
 def test_it_depends_on_the_query_alone(block: dict[str, np.ndarray], negatives: int) -> None:
     whole = chosen(block, negatives)
@@ -65,7 +66,7 @@ def test_it_depends_on_the_query_alone(block: dict[str, np.ndarray], negatives: 
         assert (alone.in_order == whole.in_order[rows]).all()
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(blocks(), st.integers(1, 3))
 def test_what_leaks_is_counted_exactly(block: dict[str, np.ndarray], negatives: int) -> None:
     everything = all_rows(block["candidate"], block["countable"])
@@ -98,7 +99,7 @@ def counted(block: dict[str, np.ndarray], rows: SampleRows, negatives: int):
     kept = np.flatnonzero((rows.weight > 0) | block["countable"])
     kept = kept[np.lexsort((kept, -block["order"][kept], block["query"][kept]))]
     ids = [f"q{number}" for number in range(int(block["query"].max(initial=0)) + 1)]
-    return count(
+    return selection_counts(
         ids,
         block["query"][kept],
         block["scores"][kept],

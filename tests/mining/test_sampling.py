@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_made import SOURCES, Case, filters
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.transforms.filters.policy import Policy, Rules
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target
@@ -106,7 +107,7 @@ def test_another_number_of_negatives_lacks_pairs_and_says_how_many() -> None:
     assert scored.rows.equals(sampled(made, more).rows)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(0, 39))
 def test_where_all_is_scored_all_is_in_order(positive_at: int) -> None:
     made = case(positive_at, queries=1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from finished_run import write_run
-from mined_runs import FEW_QUERIES, Mine, Run
+from mined_runs import FEW_QUERIES, Mine
 from report_cases import NEGATIVES, SOURCES, Rows, denoising_of, judged, random_rows
 
 from hardneg.errors import HardnegError
@@ -281,15 +281,9 @@ def test_every_verdict_and_reason_has_its_sentence() -> None:
 
 
 def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
-    animals: Path,
-    mine: Mine,
-    mined: Mine,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+    animals: Path, mine: Mine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    shared = mined(input=str(animals), page=True, **FEW_QUERIES).folder
-    done = Run(shutil.copytree(shared, tmp_path / shared.name))  # the page says its name
+    done = mine(page=True, input=str(animals), **FEW_QUERIES)
     written = (done.folder / "report.html").read_text(encoding="utf-8")
     assert f"{done.manifest['counts']['mined']:,} negatives mined for 5 queries" in written
     difficulty = [row["difficulty"] for row in done.rows("candidates") if row["selected"] is not None]

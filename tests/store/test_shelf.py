@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from object_store import FILES
+from profiles import examples
 
 from hardneg.transforms.core import storage
 from hardneg.transforms.store.filling import STORE_AFTER, Filling
@@ -122,7 +123,7 @@ def test_the_same_values_make_the_same_file(place: StorePlace) -> None:
     assert len(once) == 1
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.lists(st.lists(st.integers(0, 60), max_size=12), max_size=12), st.data())
 def test_it_is_a_dictionary(tmp_path_factory: pytest.TempPathFactory, batches: list[list[int]], data: Any) -> None:
     """Whatever is added in whatever order: what a dictionary would hold, here and in the next process."""
@@ -138,7 +139,7 @@ def test_it_is_a_dictionary(tmp_path_factory: pytest.TempPathFactory, batches: l
         assert hits.values[hits.known].tolist() == rows_of([n for n in asked if n in have]).tolist()
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.data())
 def test_damage_is_never_taken_for_values(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """A file that is cut off or has one bit turned gives the values that were written, or none and is set aside."""

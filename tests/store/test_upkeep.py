@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from object_store import FILES
+from profiles import examples
 
 from hardneg.transforms.core import storage
 from hardneg.transforms.store.shelf import Shelf, embedding_shelf, logit_shelf, value_files_in
@@ -118,7 +119,7 @@ def test_a_rerun_replaces_its_notes(base: str) -> None:
     assert have(embedding_shelf(place, MODEL), range(4)) == [2, 3]
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.lists(st.tuples(st.sets(st.integers(0, 30), max_size=10), st.booleans()), max_size=6))
 def test_whatever_is_kept_finds_all_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[set[int], bool]]

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "calibrated_judge": ["CalibratedJudge", "JudgeName", "Target", "conditions_of", "difficulty"],
         "calibration": ["calibrate", "check_judge", "estimated_gamma", "make_judge"],
-        "counts": ["EDGES", "Counts", "Scale", "bins", "count", "edges"],
+        "counts": ["EDGES", "Counts", "Scale", "bins", "selection_counts", "edges"],
         "fallback": ["Fallback", "LocalRelevance", "ScoredCandidates", "fall_back", "local_relevance"],
         "false_negative_rate": ["MIN_POSITIVES", "Choice", "Estimate", "choose", "extract"],
         "gamma": ["GammaEstimate", "estimate_gamma"],

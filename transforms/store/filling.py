@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from hardneg.transforms.store.shelf import Shelf
-from hardneg.transforms.store.value_files import Values
+from hardneg.transforms.store.value_files import StoredValues
 from hardneg.transforms.store.value_keys import ValueKeys
 
 STORE_AFTER = 20.0  # seconds of a model's work
@@ -30,10 +30,10 @@ class Filling:
         self.computed = 0
         self._shelf = shelf
         self._seconds = seconds
-        self._parts: list[tuple[ValueKeys, Values]] = []
+        self._parts: list[tuple[ValueKeys, StoredValues]] = []
         self._stored = time.monotonic()
 
-    def put(self, keys: ValueKeys, values: Values) -> None:
+    def put(self, keys: ValueKeys, values: StoredValues) -> None:
         """Take some keys and their values, shape (n, ...)."""
         self._parts.append((keys, values))
         self.computed += len(keys)

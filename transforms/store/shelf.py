@@ -21,7 +21,7 @@ from hardneg.errors import RunError
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.arrays import BoolArray
 from hardneg.transforms.store.uses import StorePlace, use_folder
-from hardneg.transforms.store.value_files import DamagedFile, Values, find_in_file, packed, parse_name
+from hardneg.transforms.store.value_files import DamagedFile, StoredValues, find_in_file, packed, parse_name
 from hardneg.transforms.store.value_keys import EMBEDDING_KEY, LOGIT_KEY, ValueKeys, first_bytes
 
 EMBEDDINGS, LOGITS = "embeddings", "logits"
@@ -42,7 +42,7 @@ class Hits:
     """
 
     known: BoolArray
-    values: Values
+    values: StoredValues
 
 
 class Shelf:
@@ -83,7 +83,7 @@ class Shelf:
             self._files = value_files_in(self.folder)  # another process has put files together
         raise RunError(f"{self.folder}: its files change faster than they can be read; start the command again.")
 
-    def add(self, keys: ValueKeys, values: Values) -> None:
+    def add(self, keys: ValueKeys, values: StoredValues) -> None:
         """Store values; of a key that comes twice, the first one counts.
 
         Raises:
@@ -102,7 +102,7 @@ class Shelf:
             keys = np.unique(keys)
             write_values(self._uses, keys, np.zeros(len(keys), dtype=np.uint8))
 
-    def _look(self, wanted: ValueKeys, known: BoolArray, values: Values) -> bool:
+    def _look(self, wanted: ValueKeys, known: BoolArray, values: StoredValues) -> bool:
         """Fill in what the files have; return whether all of them were there."""
         all_there = True
         for path in list(self._files):
@@ -156,7 +156,7 @@ def value_files_in(folder: str) -> list[str]:
     return [path for path in storage.list_files(storage.join(folder, "*")) if parse_name(path)]
 
 
-def write_values(folder: str, keys: ValueKeys, values: Values) -> str:
+def write_values(folder: str, keys: ValueKeys, values: StoredValues) -> str:
     """Write a file of values, whole or not at all; return its path. Keys are sorted, each once."""
     name, data = packed(keys, values)
     path = storage.join(folder, name)

@@ -21,7 +21,7 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.store.value_keys import ValueKeys, first_bytes
 
-Values = npt.NDArray[Any]
+StoredValues = npt.NDArray[Any]
 _SUFFIX = ".parquet"
 _GROUP_BYTES = 1 << 20  # of keys and values in a row group: what is read to find one of them
 _OPEN_FOOTERS = 4096
@@ -53,7 +53,7 @@ def parse_name(path: str) -> Named | None:
         return None
 
 
-def packed(keys: ValueKeys, values: Values) -> tuple[str, bytes]:
+def packed(keys: ValueKeys, values: StoredValues) -> tuple[str, bytes]:
     """Return the name and the bytes of a file.
 
     Args:
