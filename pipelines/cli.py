@@ -65,7 +65,7 @@ def run(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    here, beam_args = _split(argv)
+    here, beam_args = split_arguments(argv)
     try:
         if here and here[0] in _MINING:
             refuse_unwritten(here)
@@ -90,7 +90,7 @@ def _run(argv: list[str]) -> int:
         return INTERRUPTED
 
 
-def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+def split_arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     """Split the arguments at the first ``--``: ours, then Beam's."""
     if "--" not in argv:
         return argv, []

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import CycloptsError, Group, Parameter, UnknownOptionError
-from pydantic import BaseModel, ValidationError, create_model
+from cyclopts import Group, Parameter
+from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
 from hardneg.errors import OptionError, parameter
-from hardneg.pipelines.options.files import checked, load_options, options_of_run, problems_of
+from hardneg.pipelines.options.files import checked, load_options, options_of_run
 from hardneg.pipelines.options.former import GONE
 from hardneg.pipelines.options.mine import MineConfig
 
@@ -148,19 +148,3 @@ def refuse_unwritten(argv: Sequence[str]) -> None:
                 f"Python, {name}=... is an argument.",
                 parameter=name,
             )
-
-
-def split_arguments(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Split the arguments at the first ``--``: ours, then Beam's."""
-    if "--" not in argv:
-        return argv, []
-    place = argv.index("--")
-    return argv[:place], argv[place + 1 :]
-
-
-def problem_of(error: CycloptsError) -> str:
-    """Return what is wrong with the arguments, as the command line tells it."""
-    if isinstance(error, UnknownOptionError) and (gone := gone_option(error.token.keyword or "")):
-        return gone.told(option_of)
-    cause = error.__cause__ or error.__context__
-    return OptionError(problems_of(cause)).told(option_of) if isinstance(cause, ValidationError) else str(error)

@@ -7,7 +7,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "display": ["TrainingDisplay", "keep_others_quiet", "watching"],
+        "display": ["TrainingDisplay", "watching"],
         "tables": ["fault_table", "figure_table", "judge_table", "pair_table", "write_json"],
     },
 )

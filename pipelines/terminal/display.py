@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -101,13 +99,3 @@ class TrainingDisplay:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._start
-
-
-def keep_others_quiet() -> None:
-    """Keep other libraries' chatter out; their warnings name things that our users cannot change."""
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
-    for name in ("transformers", "sentence_transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Beam logs every exception of a worker with its traceback, and raises it too.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)

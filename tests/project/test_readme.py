@@ -119,7 +119,7 @@ def test_the_commands_are_understood(name: str) -> None:
     subcommands = {"mine", "calibrate", "report", "audit", "evaluate", "export", "train-judge", "refresh", "publish"}
     assert {words[0] for words in found} == subcommands
     for words in found:
-        here, beam_args = cli._split(without_flag(with_rollback(words))[0])
+        here, beam_args = cli.split_arguments(without_flag(with_rollback(words))[0])
         cli.app.parse_args(here, exit_on_error=False, print_error=False)
         pipeline_options(beam_args)
 
