@@ -148,8 +148,7 @@ def _notes(run: FinishedRun, config: MineConfig, denoising: CalibratedJudge, sam
     elif sample.left_out and denoising.needs_logit:
         said.append(
             f"Of the calibration sample {sample.left_out:,} candidates are not scored, as they stand deep in selection "
-            "order; others that were drawn from there stand for them. What is kept is counted among the first, so a "
-            "strict threshold keeps at least as many as are shown."
+            "order; others that were drawn from there stand for them, so what a strict threshold keeps is an estimate."
         )
     of_run = {"max_sigmoid": config.max_sigmoid, "absolute_margin": config.absolute_margin,
               "relative_margin": config.relative_margin}  # fmt: skip

@@ -114,4 +114,5 @@ def test_where_all_is_scored_all_is_in_order(positive_at: int) -> None:
     rows = sampled(made, replace(POLICY, negatives=7)).rows
     scored = score_sample(rows, ["q0"], SOURCES, POLICY, "cross-encoder")
     assert scored.scored_candidate.sum() == 39
-    assert len(scored.tried) == 39
+    rows, taken = scored.mined(np.ones(len(rows), dtype=np.bool_), 39)
+    assert (len(rows), taken.sum()) == (39, 39)

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "leak_rate": ["clopper_pearson", "leak_rate_threshold"],
         "sample": ["SAMPLE", "SampleScores", "score_sample", "signals_of"],
-        "sample_rows": ["SampleRows", "all_rows", "pairs_per_query", "sample_rows"],
+        "sample_rows": ["SampleRows", "all_rows", "pairs_per_query", "sample_rows", "units_taken"],
         "seen_pairs": [
             "NO_DIGESTS",
             "SEEN",

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from hardneg.errors import InputError, RunError, parameter
 from hardneg.transforms.core.arrays import lowest_of
-from hardneg.transforms.filters.order import select, selection_order
+from hardneg.transforms.filters.order import selection_order
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.filters.threshold import passes, sigmoid_passes
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target, conditions_of, model_identity
@@ -235,10 +235,11 @@ def _figures(
         passing &= passes(scored.scores, threshold)
     if max_sigmoid is not None:
         passing &= sigmoid_passes(scored.logits, max_sigmoid)
-    mined = select(scored.query, scored.tried, passing, negatives) > 0
+    rows, taken = scored.mined(passing, negatives)
+    mined = int(taken.sum())
     return {
-        "mined": int(mined.sum()),
-        "yield": float(mined.sum() / (negatives * len(scored.query_ids))),
-        "hardness": float(scored.similarity[mined].mean()) if mined.any() else None,
+        "mined": mined,
+        "yield": mined / max(negatives * len(scored.query_ids), 1),
+        "hardness": float((scored.similarity[rows] * taken).sum() / mined) if mined else None,
         "leak_rate": float(passing[scored.countable].mean()) if scored.countable.any() else None,
     }

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hardneg.transforms.core.arrays import FloatArray, IntArray
 from hardneg.transforms.judge.counts import SCORE_RANGE, Scale, edges
+from hardneg.transforms.judge.sample_rows import units_taken
 
 FALLBACK_LEAK_RATE = 0.1
 FALLBACK_LOCAL_RATE = 0.04  # expected; of a few dozen positives, so that the mean true rate stays at 0.05
@@ -45,10 +46,7 @@ class ScoredCandidates:
     def mined(self, threshold: float, negatives: int) -> tuple[IntArray, IntArray]:
         """Return rows that would be mined at a threshold, and how many candidates each stands for among them."""
         rows = np.flatnonzero(self.score < threshold)
-        sums = np.concatenate([[0], np.cumsum(self.weight[rows])])
-        owner = self.query[rows]
-        before = sums[:-1] - sums[np.searchsorted(owner, owner)]
-        return rows, np.clip(negatives - before, 0, self.weight[rows])
+        return rows, units_taken(self.query[rows], self.weight[rows], negatives)
 
 
 @dataclass(frozen=True)

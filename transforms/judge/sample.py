@@ -20,6 +20,7 @@ from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.calibrated_judge import JudgeName
 from hardneg.transforms.judge.counts import SCORE_RANGE, Counts, selection_counts
 from hardneg.transforms.judge.judge import Judge, apply_judge, cross_fit, fit_judge, single_signal_judge
+from hardneg.transforms.judge.sample_rows import units_taken
 
 # A calibration sample: what was retrieved in the rank window, and all known positives. Then, per signal, a
 # float32 column of its name.
@@ -81,10 +82,10 @@ class SampleScores:
         """Rows that enter the counts, in selection order."""
         return selection_order(self.query, self.scored_candidate | self.countable, self.order)
 
-    @property
-    def tried(self) -> IntArray:
-        """The candidates of which it is known whether they would be mined, in selection order."""
-        return selection_order(self.query, self.scored_candidate & self.in_order, self.order)
+    def mined(self, passing: BoolArray, negatives: int) -> tuple[IntArray, IntArray]:
+        """Return the candidates that would be mined of those that pass, and how many each stands for among them."""
+        rows = selection_order(self.query, self.scored_candidate & passing, self.order)
+        return rows, units_taken(self.query[rows], self.weight[rows], negatives)
 
     def counts(self, negatives: int, scores: FloatArray | None = None) -> Counts:
         """Run every candidate and known positive through the whole rule; ``scores``: others than its own, per row."""

@@ -33,6 +33,18 @@ class SampleRows:
     weight: IntArray
 
 
+def units_taken(query: IntArray, weight: IntArray, negatives: int) -> IntArray:
+    """Return how many of a query's first N candidates each row stands for, shape (rows,).
+
+    Args:
+        query: int (rows,); never descending; within a query, rows that pass, in selection order.
+        weight: int (rows,); how many candidates each stands for.
+        negatives: N.
+    """
+    sums = np.concatenate([[0], np.cumsum(weight)])
+    return np.clip(negatives - (sums[:-1] - sums[np.searchsorted(query, query)]), 0, weight)
+
+
 def pairs_per_query(negatives: int) -> int:
     """Return about how many candidates of a query are scored, where it has more and its positives stand early."""
     return (DEPTH + DRAWN) * negatives

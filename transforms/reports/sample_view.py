@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from hardneg.transforms.core.arrays import BoolArray, FloatArray
 from hardneg.transforms.core.source import LOGIT, Source, first_similarity
-from hardneg.transforms.filters.order import select
 from hardneg.transforms.filters.policy import Policy
 from hardneg.transforms.judge.calibrated_judge import JudgeName
 from hardneg.transforms.judge.calibration import estimated_gamma
@@ -166,9 +165,9 @@ def keep(seen: SampleView, passing: BoolArray, negatives: int) -> Kept | None:
     scored = seen.scored
     if not scored.candidate.any():
         return None
-    mined = select(scored.query, scored.tried, passing, negatives) > 0
-    have = np.bincount(scored.query[mined], minlength=len(scored.query_ids))
-    total = int(mined.sum())
+    rows, taken = scored.mined(passing, negatives)
+    have = np.bincount(scored.query[rows], taken, minlength=len(scored.query_ids)).astype(np.int64)
+    total = int(taken.sum())
     return Kept(
         queries=len(have),
         queries_full=int((have >= negatives).sum()),
@@ -176,6 +175,6 @@ def keep(seen: SampleView, passing: BoolArray, negatives: int) -> Kept | None:
         asked=negatives * len(have),
         mined=total,
         yielded=total / (negatives * len(have)) if len(have) else None,
-        similarity=float(scored.similarity[mined].mean()) if total else None,
-        fused_rank=float(seen.ranks[mined].mean()) if total else None,
+        similarity=float((scored.similarity[rows] * taken).sum() / total) if total else None,
+        fused_rank=float((seen.ranks[rows] * taken).sum() / total) if total else None,
     )
