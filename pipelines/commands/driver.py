@@ -13,6 +13,7 @@ from hardneg.pipelines.graphs.mine import build
 from hardneg.pipelines.graphs.remine import build_from_run, held_out_of_run, stored_manifest
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.marked import read_all_marks
+from hardneg.pipelines.runs.output_place import explaining_full_disks
 from hardneg.pipelines.runs.plan import Plan, read_judge
 from hardneg.pipelines.runs.publishing import Publication, clear, ended_before
 from hardneg.pipelines.runs.runner import is_local_run, pipeline_options, run_graph, worker_threads
@@ -82,7 +83,7 @@ def _run_plan(
 ) -> Published:
     """Run the graph, unless the work folder holds this very run, ended; then publish it."""
     ended = ended_before(plan.work, asked)
-    with working(plan, ended):
+    with explaining_full_disks(), working(plan, ended):
         if not ended:
             asked.write(plan.work)
             clear(asked.result)

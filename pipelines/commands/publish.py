@@ -20,7 +20,7 @@ from hardneg.pipelines.report.difference import side_of
 from hardneg.pipelines.report.html import write_report
 from hardneg.pipelines.report.report import report
 from hardneg.pipelines.runs.lock import holding
-from hardneg.pipelines.runs.output_place import refuse_existing
+from hardneg.pipelines.runs.output_place import explaining_full_disks, refuse_existing
 from hardneg.pipelines.runs.plan import place_of
 from hardneg.pipelines.runs.publishing import Publication, holds, lacking, left_of, put, read_summary, write_about
 from hardneg.pipelines.runs.state import judge_digest
@@ -78,9 +78,9 @@ def publish(work: str, say: Callable[[str], object] = lambda line: None) -> Publ
         return done
     asked = Publication.read(work)
     if not asked.snapshot:
-        with held(asked.output, work):
+        with explaining_full_disks(), held(asked.output, work):
             return publish_run(work)
-    with holding(asked.snapshot["store"], say) as lock, held(asked.output, work):
+    with explaining_full_disks(), holding(asked.snapshot["store"], say) as lock, held(asked.output, work):
         return publish_run(work, still_ours=lock.check)
 
 

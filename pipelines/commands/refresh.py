@@ -16,6 +16,7 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.refresh import BEFORE, KEEP, RefreshOptions, config_of_refresh
 from hardneg.pipelines.runs.lock import holding
 from hardneg.pipelines.runs.marked import read_all_marks
+from hardneg.pipelines.runs.output_place import explaining_full_disks
 from hardneg.pipelines.runs.plan import Plan, read_judge
 from hardneg.pipelines.runs.publishing import Publication
 from hardneg.pipelines.runs.state import State, differences, state_of
@@ -80,7 +81,7 @@ def refresh(
     """
     if not storage.is_local(asked.store):
         use_filesystem_options(beam_args)
-    with holding(asked.store, say) as lock:
+    with explaining_full_disks(), holding(asked.store, say) as lock:
         return _refresh(asked, options, beam_args, lock.check)
 
 

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "lock": ["Held", "holding"],
         "marked": ["read_all_marks"],
-        "output_place": ["put_in_place", "refuse_existing", "replaced_by"],
+        "output_place": ["explaining_full_disks", "put_in_place", "refuse_existing", "replaced_by"],
         "plan": ["Plan", "read_judge"],
         "publishing": [
             "Publication",

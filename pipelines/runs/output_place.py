@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from hardneg.errors import OptionError, parameter
+from hardneg.errors import HardnegError, OptionError, parameter
 from hardneg.transforms.core import storage
 from hardneg.transforms.output.manifest import MANIFEST
+
+FULL_DISK = "A disk is full; make room and start the same command again: it goes on from its work folder."
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def explaining_full_disks() -> Iterator[None]:
+    """Say in a sentence that a disk is full, whoever was writing.
+
+    Raises:
+        HardnegError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL and "[Errno 28]" not in str(error):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise HardnegError(FULL_DISK.replace(";", f"{where};", 1)) from error
 
 
 def refuse_existing(output: str, overwrite: bool) -> None:

@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from hardneg.errors import HardnegError, OptionError, error_in
+from hardneg.pipelines.runs.output_place import FULL_DISK
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.repeated_work import RunOptions, remember_signatures
 from hardneg.transforms.core.orphans import ending_with_this_process
@@ -116,7 +117,5 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
 def mistake_in(text: str) -> HardnegError | None:
     """Return the user's mistake that a runner has wrapped into its own error's text, or None."""
     if "[Errno 28]" in text:
-        return HardnegError(
-            "A disk is full; make room and start the same command again: it goes on from its work folder."
-        )
+        return HardnegError(FULL_DISK)
     return error_in(text)

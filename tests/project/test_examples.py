@@ -80,6 +80,21 @@ def test_train_bi_encoder(run: hardneg.Run, beir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_rounds(models: dict[str, str], beir: Path, tmp_path: Path) -> None:
+    assert len((EXAMPLES / "rounds.py").read_text(encoding="utf-8").splitlines()) < 100
+    store, output = tmp_path / "store", tmp_path / "student"
+    said = run_example(
+        *("rounds.py", str(beir), "--split", "test", "--store", str(store), "--output", str(output)),
+        *("--model", models["bi_encoder"], "--cross-encoder", models["cross_encoder"], "--batch-size", "8"),
+    )
+    shares = re.findall(r"in the store were (\d+)% of the logits, (\d+)% of the passages' embeddings", said)
+    assert len(shares) == 3
+    assert all(int(logits) > 0 and embeddings == "0" for logits, embeddings in shares[1:])
+    assert len(list((store / "snapshots").iterdir())) == 3
+    assert abs(weights(output) - weights(Path(models["bi_encoder"]))).max() > 0
+
+
+@pytest.mark.slow
 def test_distill(run: hardneg.Run, tmp_path: Path) -> None:
     output = tmp_path / "distilled"
     said = run_example("distill.py", run.folder, "--model", BUNDLED, "--output", str(output), "--batch-size", "16")
