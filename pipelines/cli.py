@@ -116,6 +116,7 @@ def _text_of(error: cyclopts.CycloptsError) -> str:
 from hardneg.pipelines.options.command_line import (
     CONFIG,
     DRY_RUN,
+    ROLLBACK,
     arguments_of,
     config_of_arguments,
     gone_option,
@@ -212,7 +213,7 @@ def _refresh(
     config_file: Annotated[Path | None, Parameter(name="--config", help=CONFIG[0])] = None,
     rollback: Annotated[
         str | None,
-        Parameter(help="Mine nothing: let LATEST name the snapshot before, or that of this DATE."),
+        Parameter(help=ROLLBACK[0]),
     ] = None,
     asked: Annotated[RefreshOptions, Parameter(name="*")],
     given: Annotated[RefreshArguments, Parameter(name="*")] = NOTHING_TO_REFRESH,

@@ -32,6 +32,10 @@ CONFIG = (
     "A TOML file of options, or a former run's `manifest.json`; options win.",
     "从 TOML 文件或以前运行的 `manifest.json` 读取选项；命令行上的优先",
 )
+ROLLBACK = (
+    "Mine nothing: let LATEST name the snapshot before, or that of the DATE that follows.",
+    "不挖掘：让 LATEST 指向上一个快照，或后面给出的日期的快照",
+)
 DRY_RUN = (
     "Check the input, time the models on a sample, print what the run would take, stop.",
     "检查输入、用样本测一下模型速度、打印预估开销，然后停止",

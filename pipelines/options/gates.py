@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hardneg.errors import OptionError, parameter
 from hardneg.pipelines.options.files import checked
+from hardneg.transforms.core.described import in_chinese
 
 OFF = "off"
 
@@ -18,15 +19,29 @@ class GateOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_rows: int | None = Field(1, ge=0, description="The fewest triplets.")
+    min_rows: int | None = Field(
+        1, ge=0, description="The fewest triplets.", json_schema_extra=in_chinese("三元组至少这么多")
+    )
     max_drop: float | None = Field(
-        0.5, ge=0, le=1, description="Against the last snapshot: the largest share by which the triplets may be fewer."
+        0.5,
+        ge=0,
+        le=1,
+        description="Against the last snapshot: the largest share by which the triplets may be fewer.",
+        json_schema_extra=in_chinese("与上一个快照相比，三元组最多可减少的比例"),
     )
     max_churn: float | None = Field(
-        None, ge=0, le=1, description="The largest share of the last snapshot's triplets that may be gone or changed."
+        None,
+        ge=0,
+        le=1,
+        description="The largest share of the last snapshot's triplets that may be gone or changed.",
+        json_schema_extra=in_chinese("上一个快照的三元组中，最多可消失或改变的比例"),
     )
     max_false_negative_rate: float | None = Field(
-        None, gt=0, lt=1, description="The largest upper bound of the false-negative rate; one without a bound fails."
+        None,
+        gt=0,
+        lt=1,
+        description="The largest upper bound of the false-negative rate; one without a bound fails.",
+        json_schema_extra=in_chinese("假负例率上界的最大值；没有上界就不通过"),
     )
     max_drift: float | None = Field(
         0.1,
@@ -34,11 +49,23 @@ class GateOptions(BaseModel):
         le=1,
         description="How far the positives' judge scores may have moved since the last snapshot: the statistic of "
         "Kolmogorov and Smirnov, where it is no accident (p below 0.01).",
+        json_schema_extra=in_chinese(
+            "与上一个快照相比，正例的裁判分数最多可偏移多少：Kolmogorov-Smirnov 统计量，"
+            "仅在并非偶然（p 低于 0.01）时计入"
+        ),
     )
     max_without_negatives: float | None = Field(
-        None, ge=0, le=1, description="The largest share of queries without a single negative."
+        None,
+        ge=0,
+        le=1,
+        description="The largest share of queries without a single negative.",
+        json_schema_extra=in_chinese("一个负例都没有的查询的最大比例"),
     )
-    audit: bool = Field(True, description="What `hardneg audit` finds wrong fails the snapshot.")
+    audit: bool = Field(
+        True,
+        description="What `hardneg audit` finds wrong fails the snapshot.",
+        json_schema_extra=in_chinese("`hardneg audit` 发现任何问题就不通过"),
+    )
 
 
 def gates_of(table: Any, given: Sequence[str]) -> GateOptions:

@@ -17,13 +17,16 @@ from hardneg.pipelines.options.command_line import (
     DRY_RUN,
     GROUPS,
     JSON_FILE,
+    ROLLBACK,
     WHY,
     about_of,
     default_of,
     option_of,
 )
 from hardneg.pipelines.options.finished import AuditOptions, EvaluateOptions, ExportOptions, ReportOptions
+from hardneg.pipelines.options.gates import GateOptions
 from hardneg.pipelines.options.mine import MineConfig
+from hardneg.pipelines.options.refresh import RefreshOptions
 from hardneg.pipelines.options.train import TrainOptions
 from hardneg.transforms.retrieval.registry import BUILT_IN_RETRIEVERS
 from hardneg.transforms.retrieval.retriever import Retriever
@@ -36,6 +39,7 @@ COMMANDS: dict[str, tuple[type[BaseModel], dict[str, tuple[str, str]]]] = {
     "evaluate": (EvaluateOptions, {"--json": JSON_FILE}),
     "export": (ExportOptions, {}),
     "train-judge": (TrainOptions, {}),
+    "refresh": (RefreshOptions, {"--rollback": ROLLBACK}),
 }
 _TITLE = ("# Options of `hardneg mine` and `hardneg calibrate`", "# `hardneg mine` 和 `hardneg calibrate` 的选项")
 _OTHERS = (
@@ -60,6 +64,13 @@ _TABLES = (
     "说明是哪一种。在 Python 中："
     '`retriever=[{"kind": "bm25"}, ...]`。',
 )
+_GATES = (
+    "And, on the command line or in its file, the options of `mine` but for `--output`, `--work`, `--store`, "
+    "`--overwrite`, `--from` and `--score-missing`.\n\n### The `[gates]` table\n\nIn the file of options, or as "
+    "`--gate NAME=VALUE`; `off` asks nothing.",
+    "此外，在命令行或其文件中接受 `mine` 的选项，但 `--output`、`--work`、`--store`、`--overwrite`、`--from` 和 "
+    "`--score-missing` 除外。\n\n### `[gates]` 表\n\n写在选项文件里，或写成 `--gate NAME=VALUE`；`off` 表示不检查。",
+)
 _REQUIRED = ("required", "必填")
 _NONE = ("none", "无")
 
@@ -77,6 +88,8 @@ def page(language: int, retrievers: Iterable[type[Retriever]] = BUILT_IN_RETRIEV
     for command, (options, own) in COMMANDS.items():
         rows = [*_of_command(options, language), *((f"`{name}`", "", said[language]) for name, said in own.items())]
         parts += [f"## `hardneg {command}`", _table(_HEADINGS[language], rows)]
+    gates = [(f"`{name[3:]}", default, said) for name, default, said in _of_command(GateOptions, language)]
+    parts += [_GATES[language], _table(_HEADINGS[language], gates)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -11,6 +11,7 @@ from hardneg.errors import OptionError, parameter
 from hardneg.pipelines.options.files import checked
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.transforms.core import storage
+from hardneg.transforms.core.described import in_chinese
 from hardneg.transforms.output.snapshots import is_date, snapshot_folder
 
 KEEP = 14
@@ -34,22 +35,33 @@ class RefreshOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    store: str = Field(min_length=1, description="The folder of scores and snapshots; made if it is not there.")
+    store: str = Field(
+        min_length=1,
+        description="The folder of scores and snapshots; made if it is not there.",
+        json_schema_extra=in_chinese("存放分数和快照的目录；不存在时自动建立"),
+    )
     date: Annotated[str, AfterValidator(_date)] | None = Field(
         None,
         description="What the snapshot is called: a date, or one with a time. Default: today's; with the time, where "
         "there is one of that name.",
+        json_schema_extra=in_chinese("快照的名称：日期，或带时间的日期。默认为当天；已有同名快照时加上时间"),
     )
     recalibrate: bool = Field(
-        False, description="Calibrate anew, instead of judging as the last snapshot did: a person's decision."
+        False,
+        description="Calibrate anew, instead of judging as the last snapshot did: a person's decision.",
+        json_schema_extra=in_chinese("重新校准，而不沿用上一个快照的裁判：由人决定"),
     )
     keep: int | None = Field(
-        None, ge=1, description="Snapshots to keep; older ones are deleted once a new one is published. Default: 14."
+        None,
+        ge=1,
+        description="Snapshots to keep; older ones are deleted once a new one is published. Default: 14.",
+        json_schema_extra=in_chinese("保留的快照数，默认 14；新快照发布之后删除更早的"),
     )
     gate: list[str] = Field(
         [],
         description="NAME=VALUE, or NAME=off: a gate before publishing, before those of the table [gates] in the file "
         "of options. May be repeated.",
+        json_schema_extra=in_chinese("NAME=VALUE 或 NAME=off：发布前的关卡，优先于选项文件中的 [gates] 表。可多次给出"),
     )
 
 
