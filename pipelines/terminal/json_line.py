@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +44,16 @@ def json_line(command: str, code: int, told: Mapping[str, Any], error: BaseExcep
         line["error"] = {"code": error.code, "message": error.told(parameter), **_plain(error.fields)}
     elif error is not None:
         line["error"] = {"code": "bug", "message": f"{type(error).__name__}: {error}"}
-    return json.dumps(line, ensure_ascii=False, default=str, allow_nan=False)
+    return json.dumps(_finite(line), ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value as JSON takes it: what is no number is null."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
