@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hardneg.api import Run, Snapshot, audit, latest, load_candidates, mine, refresh
     from hardneg.compat.drop_in import mine_hard_negatives
+    from hardneg.pipelines.commands.store import Store
 
 __version__ = "0.1.0"
 __all__ = [
     "Run",
     "Snapshot",
+    "Store",
     "__version__",
     "audit",
     "latest",
@@ -22,9 +24,10 @@ __all__ = [
     "refresh",
 ]
 
-# Imported when first asked for: they load Beam and torch.
+# Imported when first asked for: most of them load Beam and torch.
 _MODULES = {
     **dict.fromkeys(("Run", "Snapshot", "audit", "latest", "load_candidates", "mine", "refresh"), "hardneg.api"),
+    "Store": "hardneg.pipelines.commands.store",
     "mine_hard_negatives": "hardneg.compat.drop_in",
 }
 
