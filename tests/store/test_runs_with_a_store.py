@@ -63,7 +63,9 @@ def test_nothing_is_computed_twice(animals: Path, reference: Run, mine: Mine, tm
     prompted = [{"kind": "bm25"}, {"kind": "bi-encoder", "query_prompt": "find: "}]
     other = mine("other", input=str(animals), **OPTIONS, store=store, retriever=prompted)
     assert computed(other)["passages_encoded"] == computed(first)["passages_encoded"]
-    assert other.manifest["counts"]["logits_found"] > 0.6 * other.manifest["counts"]["pairs_scored"]
+    counts = other.manifest["counts"]
+    assert counts["logits_found"] > 0
+    assert counts["logits_found"] + counts["logits_computed"] == counts["pairs_scored"]
 
     kinds = sorted((shelf.kind, shelf.values) for shelf in list_shelves(values_of(store)))
     assert [kind for kind, _ in kinds] == ["embeddings", "embeddings", "logits"]
@@ -75,7 +77,7 @@ def test_damage_costs_work_and_no_bytes(animals: Path, reference: Run, mine: Min
     store = tmp_path / "store"
     mine("first", input=str(animals), **OPTIONS, store=str(store))
     for path in (store / "values").glob("*/*/*.parquet"):
-        path.write_bytes(path.read_bytes()[:-20])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     again = mine("again", input=str(animals), **OPTIONS, store=str(store))
     for kind in KINDS:
         assert again.hashes(kind) == reference.hashes(kind), kind
