@@ -77,7 +77,7 @@ def test_damage_costs_work_and_no_bytes(animals: Path, reference: Run, mine: Min
     store = tmp_path / "store"
     mine("first", input=str(animals), **OPTIONS, store=str(store))
     for path in (store / "values").glob("*/*/*.parquet"):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+        path.write_bytes(path.read_bytes()[:60])
     again = mine("again", input=str(animals), **OPTIONS, store=str(store))
     for kind in KINDS:
         assert again.hashes(kind) == reference.hashes(kind), kind
