@@ -19,7 +19,7 @@ from hardneg.pipelines.runs.marked import read_all_marks
 from hardneg.pipelines.runs.output_place import explaining_full_disks
 from hardneg.pipelines.runs.plan import Plan, read_judge
 from hardneg.pipelines.runs.publishing import Publication
-from hardneg.pipelines.runs.state import State, differences, state_of
+from hardneg.pipelines.runs.state import JUDGE_CHANGED, State, differences, state_of
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.marks import MARKS, write_marked_pairs
 from hardneg.transforms.inputs.planning import plan_inputs
@@ -103,7 +103,8 @@ def _refresh(
     changed = ["there was no snapshot"]
     if last is not None:
         changed = differences(state, last.manifest.get("refresh", {}).get("state", {}))
-        changed += ["the judge is calibrated anew"] if asked.recalibrate else []
+        if asked.recalibrate:
+            changed = [*(each for each in changed if each != JUDGE_CHANGED), "the judge is calibrated anew"]
         if not changed:
             if pending == before:  # only the end of its publication was cut off
                 from hardneg.pipelines.commands.publish import publish_run

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "write_about",
         ],
         "runner": ["pipeline_options", "run_graph", "worker_threads"],
-        "state": ["State", "differences", "judge_digest", "state_of"],
+        "state": ["JUDGE_CHANGED", "State", "differences", "judge_digest", "state_of"],
         "work_folder": ["ESTIMATE", "PLAN", "PUBLISHED", "SUMMARY", "held", "notes", "release", "working"],
     },
 )

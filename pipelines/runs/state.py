@@ -68,11 +68,12 @@ def differences(state: Mapping[str, Any], before: Mapping[str, Any]) -> list[str
     return [_WORDS[part] for part in _WORDS if _plain(state.get(part)) != _plain(before.get(part))]
 
 
+JUDGE_CHANGED = "the judge"
 _WORDS = {
     "inputs": "the inputs",
     "files": "evaluation sets, run files or vectors",
     "options": "options",
-    "judge": "the judge",
+    "judge": JUDGE_CHANGED,
     "marks": "marks",
     "models": "a model",
     "versions": "library versions",
