@@ -20,7 +20,7 @@ from report_cases import NEGATIVES, SOURCES, Rows, denoising_of, judged, random_
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.cli import run as command
-from hardneg.pipelines.commands import driver
+from hardneg.pipelines.commands import publish
 from hardneg.pipelines.commands.export import export
 from hardneg.pipelines.options.finished import ExportOptions, ReportOptions
 from hardneg.pipelines.options.mine import MineConfig
@@ -299,7 +299,7 @@ def test_a_run_has_its_page_and_a_failing_page_leaves_the_run(
     def full(*_: Any) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr(driver, "write_report", full)
+    monkeypatch.setattr(publish, "write_report", full)
     with pytest.raises(HardnegError, match=r"is finished, but its report\.html was not written: no room; `hardneg rep"):
         mine("other", page=True, input=str(animals), **FEW_QUERIES)
     assert (done.folder.with_name("other") / "manifest.json").exists()

@@ -10,9 +10,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "filling": ["Filling"],
         "known_models": ["described", "share_of_unknown_tokens"],
-        "shelf": ["Hits", "Shelf", "embedding_shelf", "logit_shelf"],
+        "shelf": ["Hits", "LOGIT_ROW", "Shelf", "embedding_shelf", "logit_shelf"],
         "upkeep": ["Dropped", "ShelfSummary", "collect_garbage", "list_shelves", "verify_shelves"],
-        "uses": ["begin_use", "end_use"],
-        "value_keys": ["embedding_keys", "key_ranges", "logit_keys"],
+        "uses": ["StorePlace", "begin_use", "end_use", "use_name", "values_of"],
+        "value_keys": ["EMBEDDING_KEY", "ValueKeys", "embedding_keys", "key_ranges", "logit_keys"],
     },
 )
