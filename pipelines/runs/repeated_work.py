@@ -1,6 +1,7 @@
-"""What Beam works out anew for every step of a graph, worked out once: of a small run, half of what Beam costs.
+"""What Beam works out anew for every step of a graph, worked out once.
 
-Nothing here changes what Beam finds, only how often it looks for it. 120 steps: 2.8 s of CPU without, 1.5 s with it.
+Nothing here changes what Beam finds, only how often it looks for it. A run of a few queries with tiny models takes
+4.3 s of CPU without and 3.6 s with it (medians of three).
 """
 
 from __future__ import annotations
