@@ -140,10 +140,14 @@ def test_how_much_of_a_run_is_unknown_is_said(
     file.write_text(f"{query} Q0 {passage} 1 2.0 t\n{query} Q0 nobody 2 1.0 t\nother Q0 {passage} 1 1.0 t\n")
     run = mine("run", input=str(animals), retriever=retrievers, **options)
     assert run.manifest["notes"] == [
-        "run other: 1 of its 2 queries and 1 of its 2 passages are not in the input, and are left out."
+        "run other: 1 of its 2 queries (such as other) and 1 of its 2 passages (such as nobody) are not in the input, "
+        "and are left out."
     ]
     file.write_text(f"{query} Q0 nobody 1 2.0 t\n")
-    with pytest.raises(HardnegError, match="run other: none of its 1 passages is in the input"):
+    with pytest.raises(
+        HardnegError,
+        match=r"The run other: none of its 1 passages is in the input: .* as 'nobody', and the input such as ",
+    ):
         mine("unknown", input=str(animals), retriever=retrievers, **options)
 
 
