@@ -128,7 +128,8 @@ class LocalLock:
         except ImportError:  # another system: two that take over the same dead lock in one moment may both think so
             yield
             return
-        with open(f"{self.path}.guard", "w", encoding="utf-8") as file:
+        folder, name = os.path.split(self.path)
+        with open(os.path.join(folder, f".{name}.guard"), "w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
