@@ -103,7 +103,7 @@ def digests(folder: Path) -> dict[str, str]:
             counts = {
                 key: value for key, value in told["counts"].items() if "encoded" not in key and "stored" not in key
             }
-            gone = {"seconds", "wall_seconds", "counts", "options"}
+            gone = {"seconds", "wall_seconds", "counts", "options", "share_of_pairs_cut"}
             data = json.dumps([counts, {key: value for key, value in told.items() if key not in gone}]).encode()
         if name == "diff.json":
             data = json.dumps({key: value for key, value in json.loads(data).items() if key != "store"}).encode()

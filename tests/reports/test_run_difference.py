@@ -84,6 +84,6 @@ def test_drift_is_the_largest_distance_of_two_distributions() -> None:
 
 
 def test_shares_of_the_store() -> None:
-    counts = {"stored_scores_used": 30, "pairs_scored": 40, "passages_encoded": 5, "queries_encoded_before": 4}
+    counts = {"logits_found": 30, "logits_computed": 10, "passages_encoded": 5, "queries_encoded_before": 4}
     assert shares_of_store(counts) == {"pairs": 0.75, "passages": 0.0, "queries": 1.0}
     assert shares_of_store({}) == {"pairs": None, "passages": None, "queries": None}

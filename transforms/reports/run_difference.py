@@ -163,13 +163,15 @@ def shares_of_store(counts: Mapping[str, int]) -> dict[str, float | None]:
     Args:
         counts: the manifest's.
     """
-    pairs, scored = counts.get("stored_scores_used"), counts.get("pairs_scored")
-    shares: dict[str, float | None] = {"pairs": pairs / scored if pairs is not None and scored else None}
-    for kind in ("passages", "queries"):
-        found, computed = counts.get(f"{kind}_encoded_before"), counts.get(f"{kind}_encoded")
-        known = found is not None or computed is not None
-        texts = (found or 0) + (computed or 0)
-        shares[kind] = (found or 0) / texts if known and texts else None
+    names = {
+        "pairs": ("logits_found", "logits_computed"),
+        "passages": ("passages_encoded_before", "passages_encoded"),
+        "queries": ("queries_encoded_before", "queries_encoded"),
+    }
+    shares: dict[str, float | None] = {}
+    for kind, (before, computed) in names.items():
+        found, needed = counts.get(before, 0), counts.get(before, 0) + counts.get(computed, 0)
+        shares[kind] = found / needed if needed else None
     return shares
 
 
