@@ -100,9 +100,8 @@ def digests(folder: Path) -> dict[str, str]:
         data = path.read_bytes()
         if name == "manifest.json":
             told = json.loads(data)
-            counts = {
-                key: value for key, value in told["counts"].items() if "encoded" not in key and "stored" not in key
-            }
+            measured = ("encoded", "logits_", "store_files", "pairs_cut")
+            counts = {key: value for key, value in told["counts"].items() if not any(each in key for each in measured)}
             gone = {"seconds", "wall_seconds", "counts", "options", "share_of_pairs_cut"}
             data = json.dumps([counts, {key: value for key, value in told.items() if key not in gone}]).encode()
         if name == "diff.json":
