@@ -144,7 +144,7 @@ def move(model: Path, target: Path) -> None:
 def refresh(store: Path, data: Path, options: list[str], day: int) -> dict[str, Any]:
     """Refresh in a process of its own; return its seconds, what it computed and found, and its exit code."""
     command = [sys.executable, "-m", "hardneg.pipelines.cli", "refresh", "--store", str(store), "--input", str(data)]
-    named = ["--date", f"2026-01-{day + 1:02d}", "--gate", "max-churn=off", "--gate", "drift=off", "--json"]
+    named = ["--date", f"2026-01-{day + 1:02d}", "--gate", "max-drift=off", "--json"]
     start = time.perf_counter()
     done = subprocess.run([*command, *named, *options], stdout=subprocess.PIPE, text=True, check=False)
     seconds = round(time.perf_counter() - start, 1)
