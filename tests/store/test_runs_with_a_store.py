@@ -82,5 +82,5 @@ def test_damage_costs_work_and_no_bytes(animals: Path, reference: Run, mine: Min
     for kind in KINDS:
         assert again.hashes(kind) == reference.hashes(kind), kind
     assert computed(again) == computed(reference)
-    assert any("files were damaged, and are set aside" in note for note in again.manifest["notes"])
+    assert any("files of the store were damaged, and are set aside" in note for note in again.manifest["notes"])
     assert list((store / "values").rglob("damaged/*.parquet"))
