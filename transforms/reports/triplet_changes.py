@@ -76,14 +76,26 @@ def changes_between(before: FinishedRun, now: FinishedRun, relabelled: tuple[boo
     Raises:
         HardnegError: a table is missing or can't be read.
     """
-    edited = {kind: _edited(before, now, kind) for kind in ("queries", "passages")}
-    runs = [_Triplets(run, relabel) for run, relabel in zip((before, now), relabelled, strict=True)]
+    old, new = _Listed(before), _Listed(now)
+    edited = {kind: _edited(old, new, kind) for kind in ("queries", "passages")}
+    runs = [_Triplets(run, relabel) for run, relabel in zip((old, new), relabelled, strict=True)]
     found = Changes()
-    parts = math.lcm(before.parts, now.parts)
+    parts = math.lcm(old.parts, new.parts)
     for part in range(parts):
         _compare_triplets(runs[0].part(part, parts), runs[1].part(part, parts), edited, found)
-        _compare_queries(_ids(before, part, parts), _ids(now, part, parts), found)
+        _compare_queries(_ids(old, part, parts), _ids(new, part, parts), found)
     return found
+
+
+class _Listed:
+    """A run whose files are listed once: in an object store, each listing is a question."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        self.parts = run.parts
+        self._shards = {kind: run.shards(kind) for kind in ("candidates", "queries", "passages")}
+
+    def shards(self, kind: str) -> dict[int, str]:
+        return self._shards[kind]
 
 
 def _compare_triplets(before: _Part, now: _Part, edited: dict[str, Keys], found: Changes) -> None:
@@ -102,7 +114,7 @@ def _compare_queries(before: pa.Array, now: pa.Array, found: Changes) -> None:
     found.lost.add(old[lost], [before.filter(pa.array(lost))])
 
 
-def _edited(before: FinishedRun, now: FinishedRun, kind: str) -> Keys:
+def _edited(before: _Listed, now: _Listed, kind: str) -> Keys:
     """Return the keys of the ids whose text is another now; of both runs, one shard at a time is held."""
     name = "query_id" if kind == "queries" else "passage_id"
     parts = math.lcm(before.parts, now.parts)
@@ -115,19 +127,19 @@ def _edited(before: FinishedRun, now: FinishedRun, kind: str) -> Keys:
     return np.unique(np.concatenate(changed))
 
 
-def _shard(run: FinishedRun, kind: str, part: int, columns: tuple[str, ...]) -> pa.Table | None:
+def _shard(run: _Listed, kind: str, part: int, columns: tuple[str, ...]) -> pa.Table | None:
     """Return the shard of a run in which a part of a finer cut lies."""
     path = run.shards(kind).get(part % run.parts)
     return read_shard(path, columns) if path else None
 
 
-def _in_part(ids: pa.ChunkedArray | pa.Array, part: int, parts: int, run: FinishedRun) -> BoolArray:
+def _in_part(ids: pa.ChunkedArray | pa.Array, part: int, parts: int, run: _Listed) -> BoolArray:
     if parts == run.parts:
         return np.ones(len(ids), dtype=np.bool_)
     return np.asarray(cut(ids.to_pylist(), parts)) == part
 
 
-def _texts(run: FinishedRun, kind: str, name: str, part: int, parts: int) -> tuple[Keys, Keys]:
+def _texts(run: _Listed, kind: str, name: str, part: int, parts: int) -> tuple[Keys, Keys]:
     table = _shard(run, kind, part, (name, "text"))
     if table is None:
         return _NONE, _NONE
@@ -135,7 +147,7 @@ def _texts(run: FinishedRun, kind: str, name: str, part: int, parts: int) -> tup
     return id_keys(table[name]), text_keys(table["text"])
 
 
-def _ids(run: FinishedRun, part: int, parts: int) -> pa.Array:
+def _ids(run: _Listed, part: int, parts: int) -> pa.Array:
     table = _shard(run, "queries", part, ("query_id",))
     if table is None:
         return pa.array([], pa.string())
@@ -170,7 +182,7 @@ class _Part:
 class _Triplets:
     """The triplets of a run by ids, as ``triplets/`` has them: of a query's positives of equal text only the first."""
 
-    def __init__(self, run: FinishedRun, relabel: bool) -> None:
+    def __init__(self, run: _Listed, relabel: bool) -> None:
         self._run, self._relabel = run, relabel
         self._texts = self._texts_of_positives()
 
