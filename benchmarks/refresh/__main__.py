@@ -1,6 +1,6 @@
 """What a refresh costs beside a full run: nothing changed, 1 % changed, the bi-encoder changed.
 
-python -m benchmarks.refresh --data FOLDER --work WORK [--split train] [--queries 2000] [--results FILE] -- MINE OPTIONS
+    python -m benchmarks.refresh --data FOLDER --work WORK [--split train] [--queries 2000] -- OPTIONS OF MINE
 
 The queries of the smallest digests are written to a folder of their own, and refreshed into a new store. Then 1 % of
 its passages and 1 % of its queries are changed (a third each: edited, deleted, added), with a seed, and refreshed; then

@@ -1,0 +1,1 @@
+"""What does a store of a million embeddings and logits cost?"""

@@ -1,6 +1,6 @@
 """What a store of a million embeddings and a million logits costs: look-ups of a refresh, listing, upkeep.
 
-python -m benchmarks.store --folder /tmp/store [--values 1000000] [--results benchmarks/results/store.json]
+    python -m benchmarks.store --folder /tmp/store [--values 1000000] [--results benchmarks/results/store.json]
 
 The values are made up, of a seed: 384 numbers an embedding, 100 passages a query. They are stored as runs store them,
 in files of 1,024 embeddings whose keys lie together, and of 2,000 logits of one block of queries. Each step runs in a

@@ -139,7 +139,7 @@ def test_a_configuration_names_it() -> None:
         output="out", corpus=["c"], queries=["q"], qrels=["r"], filter={"short_passage": {"min_words": 2}}
     )
     assert ShortPassage(2) in config.policy.filters
-    assert config.policy.filters[:2] == make_filters({})
+    assert config.policy.filters[: len(make_filters({}))] == make_filters({})
 
 
 def test_what_is_wrong_with_a_filter() -> None:

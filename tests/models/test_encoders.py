@@ -120,10 +120,11 @@ def test_no_texts(model: BiEncoder) -> None:
     assert model.encode([], "query").dtype == np.float32
 
 
-def test_progress_counts_texts(model: BiEncoder) -> None:
-    told: list[int] = []
-    model.encode(TEXTS[:9], "passage", told.append)
-    assert sum(told) == 9
+def test_parts_are_of_every_text_once(model: BiEncoder) -> None:
+    parts = list(model.parts(TEXTS[:9], "passage"))
+    assert sorted(int(row) for rows, _ in parts for row in rows) == list(range(9))
+    whole = model.encode(TEXTS[:9], "passage")
+    assert all(values.tobytes() == whole[rows].tobytes() for rows, values in parts)
 
 
 def test_odd_texts_have_embeddings(model: BiEncoder) -> None:

@@ -21,6 +21,7 @@ from hardneg.pipelines import cli
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.commands import train_judge as train_judge_command
 from hardneg.pipelines.commands.train_judge import train_judge
+from hardneg.pipelines.options.exit_codes import USER_ERROR
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.train import TrainOptions
 from hardneg.transforms.models.cross_encoder import CrossEncoder
@@ -196,7 +197,7 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     status = cli.run(["train-judge", *argv, "--output", str(tmp_path / "model")])
     err = capsys.readouterr().err
-    assert status == cli.USER_ERROR
+    assert status == USER_ERROR
     assert said in err
     assert "Traceback" not in err
     assert not (tmp_path / "model").exists()
