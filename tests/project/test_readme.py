@@ -81,8 +81,9 @@ def test_every_option_of_every_command_is_described_in_both_languages(command: s
         assert field.description, name
         assert re.search(r"[\u4e00-\u9fff]", about_of(field)["chinese"]), name
     assert all(re.search(r"[\u4e00-\u9fff]", chinese) for _, chinese in own.values())
-    shown = shown_by(command) - (shown_by("mine") if command == "refresh" else set())  # it takes those of mine, too
     written = {f"--{name.replace('_', '-')}" for name in options.model_fields} | own.keys()
+    # It takes those of mine, too.
+    shown = shown_by(command) - ((shown_by("mine") - written) if command == "refresh" else set())
     assert {name for name in shown if name.startswith("--")} - {"--beam-args"} == written
 
 
