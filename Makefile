@@ -1,6 +1,7 @@
 # make demo      set up, then mine hard negatives from a small data set that needs no download
 # make test      set up, then run the tests but the slow ones: about eight minutes on two cores
-# make test-all  set up, then run all tests, as .ci/run does
+# make test-all  set up, then run all tests but the long ones, as .ci/run does
+# make test-long set up, then run what takes ten minutes and more: kills at 25 moments, snapshots on an S3 server
 # make test-airflow  set up Airflow in an environment of its own, then run the DAGs of deploy/airflow in it
 # make lint      set up, then check style, types and which room imports from which
 # make venv      only set up: a virtual environment in .venv
@@ -14,7 +15,7 @@ AIRFLOW := .venv-airflow
 AIRFLOW_STAMP := $(AIRFLOW)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-airflow lint clean
+.PHONY: help venv demo test test-all test-long test-airflow lint clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -38,10 +39,13 @@ demo: $(STAMP)
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test: $(STAMP)
-	HYPOTHESIS_PROFILE=fast $(TESTS) -m "not slow"
+	HYPOTHESIS_PROFILE=fast $(TESTS) -m "not slow and not long"
 
 test-all: $(STAMP)
-	HYPOTHESIS_PROFILE=ci $(TESTS) --durations=30
+	HYPOTHESIS_PROFILE=ci $(TESTS) -m "not long" --durations=30
+
+test-long: $(STAMP)
+	HYPOTHESIS_PROFILE=ci $(TESTS) -m long
 
 # Airflow's libraries and ours do not go together; its tests start hardneg from our environment. All pins are in the
 # file, so that nothing is to be resolved.

@@ -196,7 +196,7 @@ def test_a_kill_at_any_moment_changes_nothing(tiny_models: TinyModels, tmp_path:
     kill_at_moments(3, 0, tiny_models, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_kill_at_25_moments_changes_nothing(tiny_models: TinyModels, tmp_path: Path) -> None:
     kill_at_moments(25, 1, tiny_models, tmp_path)

@@ -74,7 +74,8 @@ def test_the_lock_is_put_on_a_condition(bucket: str) -> None:
             held.check()
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_a_refresh_and_its_snapshots(bucket: str, tiny_models: TinyModels, mine: Mine, tmp_path: Path) -> None:
     from hardneg.pipelines.commands.publish import publish
     from hardneg.pipelines.commands.refresh import refresh, roll_back
