@@ -101,6 +101,16 @@ def test_what_no_kept_output_uses_is_dropped(base: str) -> None:
     assert have(embedding_shelf(place, MODEL), range(6)) == [3, 4]
 
 
+def test_damage_does_not_stop_it(base: str) -> None:
+    place = run(base, "one", [1, 2])
+    (damaged,) = value_files_in(embedding_shelf(place, MODEL).folder)
+    run(base, "two", [3])
+    storage.write_file(damaged, lambda sink: sink.write(b"nothing"))
+    assert [(each.before, each.after) for each in collect_garbage(place.root)] == [(1, 1)]
+    assert have(embedding_shelf(place, MODEL), range(4)) == [3]
+    assert not storage.exists(damaged), "it is set aside"
+
+
 def test_a_run_that_is_going_on_loses_nothing(base: str) -> None:
     """Neither what it has used nor what it has stored; one that died days ago counts no more."""
     run(base, "old", [1, 2])

@@ -161,7 +161,10 @@ def _collect(kind: str, folder: str, notes: Sequence[str], since: float | None) 
     made, after = [], 0
     for part in range(parts):
         low, high = _HEADS * part // parts, _HEADS * (part + 1) // parts
-        loaded = [_range(path, low, high) for path in files]
+        # A damaged file gives nothing, and its values have no width that goes with the others'.
+        loaded = [found for path in files if len((found := _range(path, low, high))[0])]
+        if not loaded:
+            continue
         keys, first = np.unique(np.concatenate([keys for keys, _ in loaded]), return_index=True)
         values = np.concatenate([values for _, values in loaded])[first]
         asked = [_range(path, low, high)[0] for path in used]
