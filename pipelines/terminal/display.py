@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from hardneg.transforms.core.progress import StageProgress, read_progress
 
 _LIVE_EVERY = 0.5
 _PLAIN_EVERY = 15.0
+_PRESENT = 120.0  # seconds over which the present rate is taken
 
 
 @contextmanager
@@ -33,32 +35,86 @@ def watching(work: str, console: Console) -> Iterator[None]:
 
 def _watch(work: str, console: Console, stop: threading.Event) -> None:
     start = time.monotonic()
+    rates = Rates()
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             while not stop.wait(_LIVE_EVERY):
-                live.update(_table(read_progress(work), time.monotonic() - start))
+                stages = read_progress(work)
+                now = time.monotonic()
+                rates.see(stages, now)
+                live.update(_table(stages, rates, now - start))
         return
     said = ""
     while not stop.wait(_PLAIN_EVERY):
-        line = "; ".join(_phrase(name, stage) for name, stage in read_progress(work).items())
+        stages = read_progress(work)
+        rates.see(stages, time.monotonic())
+        line = "; ".join(phrase(name, stages, rates) for name in stages)
         if line and line != said:
             console.print(f"{time.monotonic() - start:6.0f} s  {line}", highlight=False, soft_wrap=True)
             said = line
 
 
-def _table(stages: dict[str, StageProgress], seconds: float) -> Table:
+class Rates:
+    """How many items of each stage are done a second at present, over the last ``_PRESENT`` seconds."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[float, int]]] = {}
+
+    def see(self, stages: Mapping[str, StageProgress], now: float) -> None:
+        """Note what is done at a moment, in seconds of any clock."""
+        for name, stage in stages.items():
+            seen = self._seen.setdefault(name, deque())
+            seen.append((now, stage.done))
+            while len(seen) > 2 and seen[1][0] <= now - _PRESENT:
+                seen.popleft()
+
+    def of(self, name: str) -> float:
+        """Return a stage's items a second; 0: nothing moved."""
+        seen = self._seen.get(name) or [(0.0, 0)]
+        (first, before), (last, after) = seen[0], seen[-1]
+        return (after - before) / (last - first) if last > first else 0.0
+
+
+def total_of(name: str, stages: Mapping[str, StageProgress]) -> int:
+    """Return how many items a stage will have done in the end, as far as is known; 0: unknown."""
+    stage = stages[name]
+    mine = stages.get("mine", StageProgress())
+    return stage.expected + round(stage.each * max(0, mine.expected - mine.begun))
+
+
+def phrase(name: str, stages: Mapping[str, StageProgress], rates: Rates) -> str:
+    """Return what is done of a stage, of how many, and how long the rest takes at the present rate."""
+    done, total = stages[name].done, total_of(name, stages)
+    if not total:
+        return f"{name} {done:,}"
+    left = _left(total - done, rates.of(name))
+    return f"{name} {done:,} of {'about ' if stages[name].each else ''}{total:,}" + (f" ({left} left)" if left else "")
+
+
+def _left(items: int, rate: float) -> str:
+    if items <= 0 or rate <= 0:
+        return ""
+    seconds = items / rate
+    return (
+        f"{seconds:,.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:,.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:,.1f} h"
+    )
+
+
+def _table(stages: dict[str, StageProgress], rates: Rates, seconds: float) -> Table:
     table = Table(box=None, pad_edge=False, title=f"{seconds:,.0f} s", title_justify="left")
-    for column in ("stage", "done", "", "seconds", "rate"):
+    for column in ("stage", "done", "", "seconds", "rate", "left"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for name, stage in stages.items():
-        share = f"{min(1, stage.done / stage.expected):4.0%}" if stage.expected else ""
-        rate = f"{stage.done / stage.seconds:,.0f}/s" if stage.seconds and stage.done else ""
-        table.add_row(name, f"{stage.done:,}", share, f"{stage.seconds:,.0f}", rate)
+        total, rate = total_of(name, stages), rates.of(name)
+        share = f"{min(1, stage.done / total):4.0%}" if total else ""
+        told = f"{rate:,.0f}/s" if rate else ""
+        left = _left(total - stage.done, rate)
+        table.add_row(name, f"{stage.done:,}", share, f"{stage.seconds:,.0f}", told, left)
     return table
-
-
-def _phrase(name: str, stage: StageProgress) -> str:
-    return f"{name} {stage.done:,}" + (f" of {stage.expected:,}" if stage.expected else "")
 
 
 class TrainingDisplay:

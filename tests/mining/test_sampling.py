@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import examples
 
+from hardneg.transforms.filters.order import selection_order
 from hardneg.transforms.filters.policy import Policy, Rules
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge, Target
 from hardneg.transforms.judge.judge import single_signal_judge
@@ -116,3 +117,21 @@ def test_where_all_is_scored_all_is_in_order(positive_at: int) -> None:
     assert scored.scored_candidate.sum() == 39
     rows, taken = scored.mined(np.ones(len(rows), dtype=np.bool_), 39)
     assert (len(rows), taken.sum()) == (39, 39)
+
+
+@examples(30)
+@given(st.integers(0, 39), st.integers(1, 7), st.integers(0, 2**39 - 1))
+def test_how_many_candidates_a_query_tries(positive_at: int, negatives: int, passing_bits: int) -> None:
+    """Counted one by one, where all is scored."""
+    made = case(positive_at, queries=1)
+    rows = sampled(made, replace(POLICY, negatives=7)).rows
+    scored = score_sample(rows, ["q0"], SOURCES, POLICY, "cross-encoder")
+    passing = np.zeros(len(rows), dtype=np.bool_)
+    ordered = selection_order(scored.query, scored.scored_candidate, scored.order)
+    passing[ordered] = [bool(passing_bits >> place & 1) for place in range(39)]
+    tried = found = 0
+    for row in ordered:
+        if found == negatives:
+            break
+        tried, found = tried + 1, found + int(passing[row])
+    assert scored.tried(passing, negatives) == tried

@@ -11,12 +11,11 @@ from hardneg.transforms.models.canonical_shapes import (
     CPU_SHAPES,
     GPU_SHAPES,
     ShapeTable,
-    padded_length,
     plan_batches,
     run_batches,
 )
 
-tables = st.sampled_from([CPU_SHAPES, GPU_SHAPES, ShapeTable(64, 24), ShapeTable(1, 8)])
+tables = st.sampled_from([CPU_SHAPES, GPU_SHAPES, ShapeTable(64, 24), ShapeTable(1, 8, 4, ((10, 3), (20, 7)))])
 # The longest may be no multiple of 16; no text has more tokens than it.
 problems = st.integers(1, 600).flatmap(
     lambda longest: st.tuples(st.just(longest), st.lists(st.integers(1, longest), max_size=200))
@@ -30,11 +29,10 @@ def test_plan_batches(problem: tuple[int, list[int]], table: ShapeTable) -> None
     seen: list[int] = []
     short: dict[int, int] = {}
     for length, rows in plan_batches(np.array(lengths, dtype=np.int64), table, longest):
-        assert length == longest or length % 16 == 0
         assert length <= longest
-        assert len(rows) % 8 == 0
+        assert len(rows) % 4 == 0
         assert len(rows) == table.rows(length)
-        assert all(lengths[row] <= length and padded_length(lengths[row], longest) == length for row in rows)
+        assert all(lengths[row] <= length and table.padded(lengths[row], longest) == length for row in rows)
         real = list(dict.fromkeys(rows.tolist()))
         assert rows.tolist() == real + [real[0]] * (len(rows) - len(real))
         short[length] = short.get(length, 0) + (len(real) < len(rows))
@@ -45,25 +43,48 @@ def test_plan_batches(problem: tuple[int, list[int]], table: ShapeTable) -> None
 
 @pytest.mark.parametrize(
     ("length", "longest", "expected"),
-    [(1, 512, 16), (16, 512, 16), (17, 512, 32), (512, 512, 512), (505, 510, 510), (97, 100, 100), (3, 8, 8)],
+    [
+        (1, 512, 4),
+        (16, 512, 16),
+        (17, 512, 20),
+        (33, 512, 40),
+        (129, 512, 144),
+        (512, 512, 512),
+        (600, 1024, 608),
+        (505, 510, 510),
+        (97, 100, 100),
+        (3, 3, 3),
+    ],
 )
-def test_padded_length(length: int, longest: int, expected: int) -> None:
-    assert padded_length(length, longest) == expected
+def test_padded_length_on_a_processor(length: int, longest: int, expected: int) -> None:
+    assert CPU_SHAPES.padded(length, longest) == expected
+
+
+@pytest.mark.parametrize(("length", "expected"), [(1, 16), (17, 32), (129, 144), (512, 512)])
+def test_padded_length_on_a_gpu(length: int, expected: int) -> None:
+    assert GPU_SHAPES.padded(length, 512) == expected
+
+
+@given(tables, st.integers(1, 1000), st.integers(1, 1000))
+def test_a_longer_text_is_padded_to_no_less(table: ShapeTable, length: int, other: int) -> None:
+    shorter, longer = sorted([length, other])
+    assert shorter <= table.padded(shorter, 1000) <= table.padded(longer, 1000) <= 1000
 
 
 @settings(deadline=None)
 @given(tables, st.integers(1, 8192))
-def test_rows_are_a_multiple_of_eight(table: ShapeTable, length: int) -> None:
-    rows = table.rows(length)
-    assert rows % 8 == 0
-    assert 8 <= rows <= max(8, table.most_rows)
-    assert rows == 8 or rows * length <= table.tokens
+def test_rows_are_a_multiple_of_the_step(table: ShapeTable, length: int) -> None:
+    rows, step = table.rows(length), table.rows_step
+    assert rows % step == 0
+    assert step <= rows <= max(step, table.most_rows)
+    assert rows == step or rows * length <= table.tokens
 
 
 def test_the_shape_tables_do_not_change() -> None:
     """Another table gives other bits, and belongs in a new fingerprint."""
-    assert [CPU_SHAPES.rows(length) for length in (16, 64, 80, 128, 256, 512)] == [16, 16, 8, 8, 8, 8]
+    assert [CPU_SHAPES.rows(length) for length in (16, 32, 40, 64, 80, 128, 256, 512)] == [16, 16, 12, 8, 4, 4, 4, 4]
     assert [GPU_SHAPES.rows(length) for length in (16, 128, 256, 512)] == [128, 128, 64, 32]
+    assert CPU_SHAPES.described() != GPU_SHAPES.described()
 
 
 @settings(deadline=None)

@@ -23,19 +23,39 @@ _lock = threading.Lock()
 
 @dataclass
 class StageProgress:
-    """What a stage has done: items finished, items expected (0 if unknown), seconds spent."""
+    """What a stage has done, and what is known of the rest.
+
+    Attributes:
+        done: items finished.
+        expected: items that are known to come or to be done; 0 if unknown.
+        seconds: spent in it, over all workers.
+        begun: items that were begun, where beginning tells something.
+        each: how many items a query of the rest takes, by the calibration sample; 0 if unknown.
+    """
 
     done: int = 0
     expected: int = 0
     seconds: float = 0.0
+    begun: int = 0
+    each: float = 0.0
 
 
-def record(work: str, stage: str, *, done: int = 0, expected: int = 0, seconds: float = 0.0) -> None:
-    """Append one record; its numbers are added to those that the stage has."""
+def record(
+    work: str,
+    stage: str,
+    *,
+    done: int = 0,
+    expected: int = 0,
+    seconds: float = 0.0,
+    begun: int = 0,
+    each: float = 0.0,
+) -> None:
+    """Append one record; its numbers are added to those that the stage has, but for ``each``: the last is true."""
     if not is_local(work):
         return
     folder = Path(work) / "progress"
-    line = json.dumps({"stage": stage, "done": done, "expected": expected, "seconds": round(seconds, 6)})
+    numbers = {"done": done, "expected": expected, "seconds": round(seconds, 6), "begun": begun, "each": each}
+    line = json.dumps({"stage": stage} | {name: number for name, number in numbers.items() if number})
     with _lock:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
@@ -62,7 +82,9 @@ def read_progress(work: str) -> dict[str, StageProgress]:
             except json.JSONDecodeError:
                 continue  # a worker is in the middle of writing it
             stage = stages[entry["stage"]]
-            stage.done += entry["done"]
-            stage.expected += entry["expected"]
-            stage.seconds += entry["seconds"]
+            stage.done += entry.get("done", 0)
+            stage.expected += entry.get("expected", 0)
+            stage.seconds += entry.get("seconds", 0.0)
+            stage.begun += entry.get("begun", 0)
+            stage.each = entry.get("each", stage.each)
     return dict(stages)

@@ -229,7 +229,7 @@ def _describe(scored: SampleScores) -> dict[str, Any]:
 def _figures(
     scored: SampleScores, negatives: int, threshold: float | None, max_sigmoid: float | None
 ) -> dict[str, Any]:
-    """Return yield, hardness and leak rate of the sample at a threshold."""
+    """Return yield, candidates tried a query, hardness and leak rate of the sample at a threshold."""
     passing = np.ones(len(scored.query), dtype=np.bool_)
     if threshold is not None:
         passing &= passes(scored.scores, threshold)
@@ -239,6 +239,7 @@ def _figures(
     mined = int(taken.sum())
     return {
         "mined": mined,
+        "tried": scored.tried(passing, negatives),
         "yield": mined / max(negatives * len(scored.query_ids), 1),
         "hardness": float((scored.similarity[rows] * taken).sum() / mined) if mined else None,
         "leak_rate": float(passing[scored.countable].mean()) if scored.countable.any() else None,

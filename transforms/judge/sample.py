@@ -87,6 +87,14 @@ class SampleScores:
         rows = selection_order(self.query, self.scored_candidate & passing, self.order)
         return rows, units_taken(self.query[rows], self.weight[rows], negatives)
 
+    def tried(self, passing: BoolArray, negatives: int) -> float:
+        """Return how many candidates a query tries on average until it has its negatives, or has no more."""
+        rows = selection_order(self.query, self.scored_candidate, self.order)
+        query, weight = self.query[rows], self.weight[rows]
+        sums = np.concatenate([[0], np.cumsum(weight * passing[rows])])
+        found_before = sums[:-1] - sums[np.searchsorted(query, query)]
+        return float(weight[found_before < negatives].sum() / max(len(self.query_ids), 1))
+
     def counts(self, negatives: int, scores: FloatArray | None = None) -> Counts:
         """Run every candidate and known positive through the whole rule; ``scores``: others than its own, per row."""
         rows = self.entering

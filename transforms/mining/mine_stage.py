@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import apache_beam as beam
 
 import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of tables and blocks
+from hardneg.transforms.core.arrays import BoolArray
 from hardneg.transforms.core.block import Block
 from hardneg.transforms.core.counters import count
 from hardneg.transforms.core.partition import split_by
@@ -17,9 +18,8 @@ from hardneg.transforms.corpus.texts import needed_rows
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.seen_pairs import mark_seen
 from hardneg.transforms.mining.job import Job, in_sample
-from hardneg.transforms.mining.rows import (
-    mine_block,
-)
+from hardneg.transforms.mining.rows import mine_block
+from hardneg.transforms.mining.stored_logits import STAGE, StoredLogits
 from hardneg.transforms.models.loaded import use_threads
 
 
@@ -64,14 +64,11 @@ class _MineBlock(beam.DoFn):
     def process(self, element: tuple[int, Block], judge: str, cutoff: int) -> Iterator[Any]:
         _, block = element
         job, score = self._job, self._job.scoring()
-        mined = mine_block(
-            mark_seen(block, job.training),
-            job.rules,
-            CalibratedJudge.from_json(judge),
-            job.texts_of(block),
-            score,
-            in_sample(block.queries, cutoff),
-        )
+        calibrated, sampled = CalibratedJudge.from_json(judge), in_sample(block.queries, cutoff)
+        self._announce(block, calibrated, sampled, score)
+        mined = mine_block(mark_seen(block, job.training), job.rules, calibrated, job.texts_of(block), score, sampled)
+        if score:
+            score.announce(0)
         record(job.work, "mine", done=len(block.queries))
         for name, number in mined.counts.items():
             count(name, number)
@@ -89,3 +86,16 @@ class _MineBlock(beam.DoFn):
                 yield beam.pvalue.TaggedOutput(tag, (shard, rows))
         for counted in [*mined.counts.items(), *(score.note_uses().items() if score else ())]:
             yield beam.pvalue.TaggedOutput("counts", counted)
+
+    def _announce(
+        self, block: Block, calibrated: CalibratedJudge, sampled: BoolArray, score: StoredLogits | None
+    ) -> None:
+        """Tell progress how many pairs this block will ask for, about, and how many a query of those to come."""
+        queries = len(block.queries)
+        record(self._job.work, "mine", begun=queries)
+        if score is None or "tried" not in calibrated.figures:
+            return
+        sample = calibrated.sample
+        each = calibrated.figures["tried"] + sample["positives"] / max(sample["queries"], 1)
+        record(self._job.work, STAGE, each=each)
+        score.announce(round(each * float((~sampled).sum())))

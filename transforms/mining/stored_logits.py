@@ -38,6 +38,7 @@ class StoredLogits:
         fingerprint: what the model's must be, where its scores will stand beside those of a finished run.
         describe: says what the model is, without loading it where the store knows.
         load: loads it.
+        announced: pairs still to come that progress was told of as expected.
         computed: pairs that were scored, each once.
         found: pairs that were not: they were in the store, or equal to others.
     """
@@ -48,6 +49,7 @@ class StoredLogits:
     fingerprint: str | None = None
     describe: Callable[[StorePlace, ModelSpec | RemoteSpec], dict[str, Any]] = described
     load: Callable[[ModelSpec | RemoteSpec], Reranker] = cross_encoder
+    announced: int = 0
     computed: int = 0
     found: int = 0
     _shelf: Shelf | None = None
@@ -55,8 +57,7 @@ class StoredLogits:
 
     def __call__(self, queries: Sequence[str], passages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         with timed(self.work, STAGE):
-            # The sum of what blocks ask for, which grows: how many of a query's pairs are scored turns out on the way.
-            record(self.work, STAGE, expected=len(queries))
+            self._expect(len(queries))
             shelf = self._opened()
             keys = logit_keys(queries, passages)
             self._asked.append(keys)
@@ -72,6 +73,16 @@ class StoredLogits:
                 order = np.argsort(keys[rows])
                 hits.values[unknown] = fresh[order[np.searchsorted(keys[rows][order], keys[unknown])]]
             return hits.values["logit"].copy(), hits.values["cut"].copy()
+
+    def announce(self, pairs: int) -> None:
+        """Tell progress how many pairs will be asked for, about: how many turns out on the way."""
+        record(self.work, STAGE, expected=pairs - self.announced)
+        self.announced = pairs
+
+    def _expect(self, pairs: int) -> None:
+        told = min(self.announced, pairs)
+        record(self.work, STAGE, expected=pairs - told)
+        self.announced -= told
 
     def note_uses(self) -> dict[str, int]:
         """Note in the store which pairs were used, and return (name, number) of what was found and computed."""

@@ -18,7 +18,7 @@ from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.models.tokens import check_tokenizer, padded_ids, token_limit
 
 ScoredPart = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their logits, whether they were cut
-PAIRS_AT_A_TIME = 2048  # that are put in order of length: of fewer, more batches are filled up with copies
+PAIRS_AT_A_TIME = 8192  # that are put in order of length: of fewer, more batches are filled up with copies
 
 
 class CrossEncoder:

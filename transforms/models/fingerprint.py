@@ -46,7 +46,7 @@ def describe_model(spec: ModelSpec, folder: Path, max_length: int, **more: Any) 
         "dtype": spec.dtype,
         "device": spec.device.split(":")[0],
         "backend": backend.name,
-        "shapes": [spec.shapes.tokens, spec.shapes.most_rows],
+        "shapes": spec.shapes.described(),
         "versions": versions_of(spec),
         **more,
     }
