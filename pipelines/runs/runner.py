@@ -16,9 +16,11 @@ from apache_beam.options.pipeline_options import (
 )
 
 from hardneg.errors import HardnegError, OptionError, error_in
+from hardneg.pipelines.runs.engine import engine_failure, run_on_engine
 from hardneg.pipelines.runs.output_place import FULL_DISK
 from hardneg.pipelines.runs.plan import Plan
 from hardneg.pipelines.runs.repeated_work import RunOptions, remember_signatures
+from hardneg.pipelines.runs.within_reach import within_reach
 from hardneg.transforms.core.orphans import ending_with_this_process
 
 LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")
@@ -94,21 +96,26 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
 
     Raises:
         HardnegError: what a worker found wrong with the input.
+        ServiceError: an engine of others ended the job, or is not there.
     """
     remember_signatures()
     try:
         pipeline = beam.Pipeline(options=options)
     except ValueError as error:
         raise OptionError(f"Beam cannot run with the options after --: {error}") from None
+    local = is_local_run(options)
     try:
-        build(pipeline, plan)
-        with ending_with_this_process():
-            pipeline.run().wait_until_finish()
+        build(pipeline, plan if local else within_reach(plan))
+        if local:
+            with ending_with_this_process():
+                pipeline.run().wait_until_finish()
+        else:
+            run_on_engine(pipeline)
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         if "KeyboardInterrupt" in text:  # a local worker was interrupted, and Beam made an error of it
             raise KeyboardInterrupt from None
-        mistake = mistake_in(text)
+        mistake = mistake_in(text) or (None if local else engine_failure(error, options))
         if mistake is None:
             raise
         raise mistake from None

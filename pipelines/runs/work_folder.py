@@ -16,6 +16,7 @@ from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.runs.lock import alive
 from hardneg.pipelines.runs.output_place import refuse_existing, replaced_by
 from hardneg.pipelines.runs.plan import STORE, Plan
+from hardneg.pipelines.runs.within_reach import INPUTS
 from hardneg.transforms.core import storage
 from hardneg.transforms.inputs.marks import MARKS
 from hardneg.transforms.models.loaded import run_in_this_process
@@ -27,7 +28,8 @@ SUMMARY = "summary.json"
 PUBLISHED = "published.json"
 ESTIMATE = "estimate.json"
 # Of a former run; must not be read.
-_STALE = ("progress", "result", "parts", "segments", "statistics", "embeddings", PLAN, SUMMARY, PUBLISHED, JUDGE)
+_MADE = ("progress", INPUTS, "result", "parts", "segments", "statistics", "embeddings")
+_STALE = (*_MADE, PLAN, SUMMARY, PUBLISHED, JUDGE)
 _KEPT = (STORE, "lock", ESTIMATE, MARKS)
 
 

@@ -14,9 +14,9 @@ import pytest
 from object_store import FILES, Bucket
 
 from hardneg.transforms.core import storage
-from hardneg.transforms.core.progress import read_progress, record, timed
+from hardneg.transforms.core.progress import StageProgress, read_progress, record, tell_counted, timed
 from hardneg.transforms.corpus import segments
-from hardneg.transforms.corpus.segments import Segment, folder, working_copy, write_table
+from hardneg.transforms.corpus.segments import Segment, folder, write_table
 
 
 @pytest.fixture(params=["disk", "bucket"])
@@ -117,25 +117,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     FILES.clear()
 
 
-def test_a_working_copy_is_brought_up_to_date(bucket: str) -> None:
-    first = storage.join(bucket, "deep", "a")
-    storage.write_file(first, lambda sink: sink.write(b"one"))
-    copy = working_copy(bucket)
-    assert (copy / "deep" / "a").read_bytes() == b"one"
-    untouched = (copy / "deep" / "a").stat().st_ino
-    storage.write_file(storage.join(bucket, "b"), lambda sink: sink.write(b"b"))
-    assert working_copy(bucket) == copy
-    assert (copy / "b").read_bytes() == b"b"
-    assert (copy / "deep" / "a").stat().st_ino == untouched, "what has not changed is not fetched again"
-    # Another run in the same place: the same name and size, other bytes.
-    storage.write_file(first, lambda sink: sink.write(b"two"))
-    assert (working_copy(bucket) / "deep" / "a").read_bytes() == b"two"
-
-
-def test_a_working_copy_of_a_local_folder_is_itself(tmp_path: Path) -> None:
-    assert working_copy(str(tmp_path)) == tmp_path
-
-
 def test_a_segment_in_an_object_store_sees_what_is_added_to_it(bucket: str) -> None:
     """Embeddings and weights come after a worker has opened a segment for the first time."""
     table = pa.table({"passage_id": ["p"], "text": ["x"]})
@@ -185,5 +166,8 @@ def test_there_are_no_progress_records_in_an_object_store() -> None:
     FILES.clear()
     record("bucket://store/work", "score", done=3)
     assert read_progress("bucket://store/work") == {}
+    tell_counted({"pairs scored": StageProgress(done=7)})
+    assert read_progress("bucket://store/work")["pairs scored"].done == 7, "an engine's counters, there"
+    tell_counted({})
     assert not FILES
     assert not Path("bucket:").exists()

@@ -1,13 +1,15 @@
 """Progress and timing records that workers append to the run's work folder, and their sums.
 
-A runner returns only at the end and fuses its stages, so what a person watches cannot come from it. Records
-are appended only where the work folder is local; on other runners Beam's own counters show the progress.
+A local runner returns only at the end and fuses its stages, so what a person watches cannot come from it. Records
+are appended only where the work folder is a local one, or one that all machines share as such; where it is an object
+store, Beam's counters are the progress, which whoever waits for the job tells here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 from collections import defaultdict
@@ -40,6 +42,15 @@ class StageProgress:
     each: float = 0.0
 
 
+_counted: dict[str, StageProgress] = {}  # by an engine
+
+
+def tell_counted(stages: dict[str, StageProgress]) -> None:
+    """Take what an engine has counted so far as the progress of the run that this process waits for."""
+    global _counted
+    _counted = stages
+
+
 def record(
     work: str,
     stage: str,
@@ -58,7 +69,7 @@ def record(
     line = json.dumps({"stage": stage} | {name: number for name, number in numbers.items() if number})
     with _lock:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+        with (folder / f"{socket.gethostname()}-{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 
@@ -73,9 +84,11 @@ def timed(work: str, stage: str, done: int = 0) -> Iterator[None]:
 
 
 def read_progress(work: str) -> dict[str, StageProgress]:
-    """Return the sums of all records so far, per stage."""
+    """Return the sums of all records so far, per stage; of a work folder in an object store, what was counted."""
+    if not is_local(work):
+        return dict(_counted)
     stages: dict[str, StageProgress] = defaultdict(StageProgress)
-    for path in sorted((Path(work) / "progress").glob("*.jsonl")) if is_local(work) else []:
+    for path in sorted((Path(work) / "progress").glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 entry = json.loads(line)

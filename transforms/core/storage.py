@@ -175,8 +175,9 @@ def _copy_into(file: Path, sink: IO[bytes]) -> None:
         shutil.copyfileobj(source, sink)
 
 
-def copy_files(pattern: str, cache: Path) -> None:
-    """Bring copies of an object store's files under ``cache`` up to date."""
+def copy_files(pattern: str, cache: Path) -> int:
+    """Bring copies of an object store's files under ``cache`` up to date; return how many were copied."""
+    copied = 0
     for found in match(pattern):
         copy = cache / found.path.replace("://", "/")
         # An earlier run may have left another file of that name here: the original's time tells them apart.
@@ -186,3 +187,5 @@ def copy_files(pattern: str, cache: Path) -> None:
         with open_file(found.path) as source:
             write_file(str(copy), partial(shutil.copyfileobj, source))
         os.utime(copy, ns=(updated, updated))
+        copied += 1
+    return copied

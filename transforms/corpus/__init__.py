@@ -13,8 +13,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "preflight_stage": ["CheckModels"],
         "query_blocks": ["share_positives"],
         "query_blocks_stage": ["CutBlocks", "DropHeldOut", "JoinQueries", "SmallestDigests"],
-        "segments": ["TEXTS", "folder", "open_segment", "Segment", "working_copy", "write_table"],
+        "segments": ["TEXTS", "folder", "open_segment", "Segment", "write_table"],
         "texts": ["needed_rows", "read_referred", "texts_from_segments", "texts_from_table"],
         "texts_stage": ["HydrateCandidates"],
+        "working_copies": ["WorkingCopy"],
     },
 )

@@ -17,6 +17,7 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.counters import count
 from hardneg.transforms.core.partition import cut, split_by
 from hardneg.transforms.core.progress import record, timed
+from hardneg.transforms.core.shared_work import require_copy, shared_work
 from hardneg.transforms.corpus.ingestion import (
     UNKNOWN_PASSAGE,
     SegmentInfo,
@@ -63,6 +64,8 @@ class _ReadFile(beam.DoFn):
     buckets: int
 
     def process(self, file: InputFile) -> Iterator[Any]:
+        if file.copy:
+            require_copy(self.work, file.copy)
         with timed(self.work, "read"):
             parts = storage.join(self.work, "parts", f"{file.index:05d}")
             writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
@@ -125,7 +128,7 @@ class BuildSegments(beam.PTransform):
 
 def _build_segment(element: tuple[int, Iterable[str]], work: str, file_names: Sequence[str]) -> SegmentInfo:
     segment, paths = element
-    with timed(work, "index"):
+    with timed(work, "index"), shared_work(work):
         merged = merge_passages([read_stream(path) for path in sorted(paths)], file_names)
         write_table(storage.join(folder(work, segment), TEXTS), merged.passages)
     count("passages", len(merged.passages))

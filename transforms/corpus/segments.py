@@ -7,7 +7,6 @@ A segment's rows are sorted by passage id, so a row number orders passages as th
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -22,7 +21,9 @@ import pyarrow.compute as pc
 from hardneg.errors import InputError
 from hardneg.transforms.core import storage
 from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.core.shared_work import shared_work
 from hardneg.transforms.core.text import text_digest
+from hardneg.transforms.corpus.working_copies import WorkingCopy
 
 TEXTS = "texts.arrow"
 _T = TypeVar("_T")
@@ -96,15 +97,6 @@ def read_table(path: str) -> pa.Table:
     return pa.ipc.open_file(pa.py_buffer(storage.read_file(path))).read_all()
 
 
-def working_copy(remote: str) -> Path:
-    """Return a local folder with a folder's files: itself, or a copy, which a later call brings up to date."""
-    if storage.is_local(remote):
-        return Path(remote)
-    cache = Path(tempfile.gettempdir()) / "hardneg-work"
-    storage.copy_files(storage.join(remote, "**"), cache)
-    return cache / remote.replace("://", "/")
-
-
 class Segment:
     """A built segment, opened for reading: a memory map of each of its files, opened when first asked for.
 
@@ -118,7 +110,8 @@ class Segment:
         self.work = work
         self.number = number
         self._folder = folder(work, number)
-        self.local = working_copy(self._folder)
+        self._copy = WorkingCopy(self._folder)
+        self.local = self._copy.folder
         self.passages: pa.Table = read_table(str(self.local / TEXTS))
         self._held: dict[str, Any] = {}
 
@@ -140,7 +133,7 @@ class Segment:
 
     def fresh(self) -> Path:
         """Return the folder with its files, those included that were added to an object store since it was opened."""
-        return working_copy(self._folder)
+        return self._copy.refresh()
 
     def hold(self, name: str, make: Callable[[], _T]) -> _T:
         """Return what was opened over this segment under a name, opened when first asked for."""
@@ -165,9 +158,10 @@ _open: OrderedDict[tuple[str, int, int, int], Segment] = OrderedDict()
 def open_segment(work: str, number: int) -> Segment:
     """Return a segment, opened once per process; the least recently used are closed."""
     with _lock:
-        key = (work, number, *_built(work, number))
-        if key not in _open:
-            _open[key] = Segment(work, number)
+        with shared_work(work):
+            key = (work, number, *_built(work, number))
+            if key not in _open:
+                _open[key] = Segment(work, number)
         _open.move_to_end(key)
         while len(_open) > OPEN_SEGMENTS:
             _open.popitem(last=False)

@@ -86,6 +86,7 @@ class InputFile:
             or not, so that the tables of all files have one schema.
         judged_negatives: the negatives beside pairs count as judged, with grade 0.
         float_ids: columns whose ids are whole numbers that were written as floats: 7.0 is the id 7.
+        copy: where workers read it, if they may not see ``path``; None: there.
     """
 
     path: str
@@ -100,6 +101,7 @@ class InputFile:
     pass_through: tuple[str, ...] = ()
     judged_negatives: bool = False
     float_ids: tuple[str, ...] = ()
+    copy: str | None = None
 
     @property
     def head(self) -> Head:

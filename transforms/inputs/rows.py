@@ -58,7 +58,7 @@ def read_rows(file: InputFile, chunk_rows: int = 4096, chunk_characters: int = C
     parse = PARSERS[file.kind]
     gathered = _Gathered(file, chunk_rows, chunk_characters)
     count = 0
-    for line, values in ROW_FORMATS[file.format].rows(file.path, file.head, file.wanted):
+    for line, values in ROW_FORMATS[file.format].rows(file.copy or file.path, file.head, file.wanted):
         count += 1
         try:
             if isinstance(values, str):

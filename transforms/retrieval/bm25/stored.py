@@ -8,7 +8,8 @@ from dataclasses import fields
 import numpy as np
 
 from hardneg.transforms.core import storage
-from hardneg.transforms.corpus.segments import Segment, folder, working_copy
+from hardneg.transforms.corpus.segments import Segment, folder
+from hardneg.transforms.corpus.working_copies import WorkingCopy
 from hardneg.transforms.retrieval.bm25.index import Postings, Statistics, index_passages, merge_statistics
 from hardneg.transforms.retrieval.bm25.search import Bm25Engine, Bm25Segment, RankBm25Engine
 
@@ -46,10 +47,10 @@ def open_engine(engine: str, name: str, segment: Segment) -> Bm25Engine:
 
 
 def _postings(work: str, name: str, number: int) -> Postings:
-    return Postings.open(working_copy(folder(work, number)) / name / _POSTINGS)
+    return Postings.open(WorkingCopy(folder(work, number)).folder / name / _POSTINGS)
 
 
 def _statistics(work: str, name: str) -> Statistics:
-    copy = working_copy(storage.join(work, _STATISTICS, name))
+    copy = WorkingCopy(storage.join(work, _STATISTICS, name)).folder
     arrays = {field.name: np.load(copy / f"{field.name}.npy", allow_pickle=False) for field in fields(Statistics)}
     return Statistics(**{name: array if array.ndim else array.item() for name, array in arrays.items()})
