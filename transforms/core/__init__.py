@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "arrays": ["BoolArray", "FloatArray", "IntArray", "lowest_of", "sigmoid", "vectors_column"],
         "block": ["Block", "TextsOf"],
-        "counters": ["count", "counting_milliseconds"],
+        "counters": ["NAMESPACE", "count", "counting_milliseconds"],
         "described": ["about", "in_chinese", "key"],
         "hashing": [
             "digest_keys",
@@ -23,8 +23,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "orphans": ["end_with_the_run", "ending_with_this_process"],
         "partition": ["DIGEST", "cut", "part_of", "split_by"],
-        "progress": ["read_progress", "record", "StageProgress", "timed"],
+        "progress": ["read_progress", "record", "StageProgress", "tell_counted", "timed"],
         "schemas": ["BLOCK_TEXTS", "JOINED", "PASSAGES", "QRELS", "QUERIES", "READ_COUNTS", "REJECTED"],
+        "shared_work": ["require_copy", "shared_work"],
         "source": ["LOGIT", "first_similarity", "Source"],
         "storage": ["is_local"],
         "text": ["cut_digest", "normalise", "passage_string", "text_digest", "text_id"],
