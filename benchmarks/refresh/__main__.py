@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from hardneg.transforms.core.text import cut_digest
+from benchmarks.cut import Rows, cut_of, read, write
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.spec import ModelSpec
 
@@ -61,36 +61,6 @@ def main() -> None:
         print(json.dumps(result))
     if given.results:
         given.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-
-Rows = list[dict[str, Any]]
-
-
-def cut_of(folder: Path, split: str, queries: int) -> tuple[Rows, Rows, list[str]]:
-    """Return all passages, the queries of the smallest digests that the split judges, and their judgements."""
-    lines = (folder / "qrels" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    judged = sorted({line.split("\t")[0] for line in lines}, key=cut_digest)[:queries]
-    kept = set(judged)
-    return (
-        _rows(folder / "corpus.jsonl"),
-        [row for row in _rows(folder / "queries.jsonl") if row["_id"] in kept],
-        [line for line in lines if line.split("\t")[0] in kept],
-    )
-
-
-def read(folder: Path) -> tuple[Rows, Rows, list[str]]:
-    lines = (folder / "qrels" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    return _rows(folder / "corpus.jsonl"), _rows(folder / "queries.jsonl"), lines
-
-
-def write(folder: Path, corpus: Rows, queries: Rows, qrels: list[str]) -> None:
-    """Write a collection in the BEIR layout, over what is there."""
-    (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    for name, rows in (("corpus", corpus), ("queries", queries)):
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    text = "".join(f"{line}\n" for line in ["query-id\tcorpus-id\tscore", *qrels])
-    (folder / "qrels" / "train.tsv").write_text(text, encoding="utf-8")
 
 
 def changed(corpus: Rows, queries: Rows, qrels: list[str]) -> tuple[Rows, Rows, list[str]]:
@@ -157,10 +127,6 @@ def refresh(store: Path, data: Path, options: list[str], day: int) -> dict[str, 
         "what": told.get("what", told.get("status")),
         **{name: counts[name] for name in COUNTS if name in counts},
     }
-
-
-def _rows(path: Path) -> Rows:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":

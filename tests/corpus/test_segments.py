@@ -13,13 +13,22 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 
 from hardneg.errors import HardnegError
 from hardneg.transforms.core.partition import cut, split_by
 from hardneg.transforms.core.schemas import BLOCK_TEXTS
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus import segments
-from hardneg.transforms.corpus.segments import Segment, folder, merge_passages, open_segment, read_table, write_table
+from hardneg.transforms.corpus.segments import (
+    Segment,
+    find_sorted,
+    folder,
+    merge_passages,
+    open_segment,
+    read_table,
+    write_table,
+)
 from hardneg.transforms.corpus.texts import (
     fetch_texts,
     needed_rows,
@@ -200,3 +209,13 @@ def test_passages_that_are_referred_to_are_read_once(work: str) -> None:
         for shard in sorted({cut_digest(name) % 4 for name in ("c", "d")})
     }
     assert all(part.column_names == ["passage_id", "text", "source"] for part in parts.values())
+
+
+@examples(60)
+@given(st.lists(st.text(max_size=4), unique=True, max_size=40), st.lists(st.text(max_size=4), max_size=20))
+def test_strings_are_found_among_sorted_ones(values: list[str], others: list[str]) -> None:
+    ordered = pa.array(values, pa.string()).sort()
+    wanted = [*values, *others]
+    place = {value: row for row, value in enumerate(ordered.to_pylist())}
+    found = find_sorted(ordered, pa.array(wanted, pa.string()))
+    assert (found.dtype, found.tolist()) == (np.int64, [place.get(each, -1) for each in wanted])

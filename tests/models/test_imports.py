@@ -38,3 +38,12 @@ def test_a_face_has_what_it_says(room: str) -> None:
     package = __import__(room, fromlist=["*"])
     assert package.__all__
     assert [name for name in package.__all__ if not hasattr(package, name)] == []
+
+
+def test_a_run_is_planned_without_torch() -> None:
+    """Its stages load it when they need it: it takes seconds, and where vectors are given no network runs at all."""
+    code = (
+        "import sys, hardneg.pipelines.commands.driver; print(*({'torch', 'transformers', 'numba'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

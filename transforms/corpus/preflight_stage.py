@@ -14,7 +14,6 @@ import hardneg.transforms.core.coders  # noqa: F401 - registers Beam's coders of
 from hardneg.transforms.core.progress import timed
 from hardneg.transforms.corpus.ingestion import SAMPLE_PASSAGES, sample_passages
 from hardneg.transforms.models.loaded import bi_encoder, cross_encoder, use_threads
-from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.models.tokens import check_unknown_tokens
@@ -92,6 +91,9 @@ class _CheckModel(beam.DoFn):
             description = described(self.place, spec)
             found: dict[str, Any] = {}
             if isinstance(spec, RemoteSpec):
+                # Its base is Beam's, whose module brings PyTorch and more: seconds, where no model may run at all.
+                from hardneg.transforms.models.served.cross_encoder import RemoteCrossEncoder
+
                 RemoteCrossEncoder(spec).check()
             else:
                 share = share_of_unknown_tokens(

@@ -120,8 +120,7 @@ class Segment:
 
     def find(self, ids: pa.Array) -> np.ndarray:
         """Return the rows of passage ids, int64, -1 where the segment does not hold the id."""
-        rows = pc.index_in(ids, value_set=self.passages["passage_id"])
-        return rows.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return find_sorted(self.passages["passage_id"], ids)
 
     def texts(self, rows: np.ndarray) -> list[str]:
         """Return the passage strings of some rows."""
@@ -142,6 +141,30 @@ class Segment:
                 self.fresh()
                 self._held[name] = make()
             return self._held[name]
+
+
+def find_sorted(values: pa.Array | pa.ChunkedArray, wanted: pa.Array) -> np.ndarray:
+    """Return where strings stand in sorted ones, int64, -1 where they are not.
+
+    A binary search of all at once: a few thousand ids are looked up among millions in some twenty takes, where a hash
+    of the millions would have to be made first.
+
+    Args:
+        values: sorted by bytes, as Arrow sorts.
+        wanted: in any order.
+    """
+    low = np.zeros(len(wanted), dtype=np.int64)
+    high = np.full(len(wanted), len(values), dtype=np.int64)
+    if not len(values) or not len(wanted):
+        return low - 1
+    while (low < high).any():
+        middle = (low + high) // 2
+        here = values.take(pa.array(np.minimum(middle, len(values) - 1)))
+        after = (low < high) & pc.less(here, wanted).to_numpy(zero_copy_only=False)
+        low = np.where(after, middle + 1, low)
+        high = np.where(after, high, middle)
+    found = values.take(pa.array(np.minimum(low, len(values) - 1)))
+    return np.where(pc.equal(found, wanted).to_numpy(zero_copy_only=False) & (low < len(values)), low, -1)
 
 
 def _built(work: str, number: int) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""What do search and plumbing cost as the corpus grows, in time and memory?"""
