@@ -1,4 +1,6 @@
-"""Mining again while a sentence-transformers model is trained: each time with the student as it is by then.
+"""For sentence-transformers' trainers: batches without false negatives, and mining again while a model is trained.
+
+``NoFalseNegatives`` is a batch sampler. ``MineAgain`` mines each time with the student as it is by then:
 
     snapshot = hardneg.refresh(store="store", pairs=pairs, bi_encoder=model)
     trainer = SentenceTransformerTrainer(
@@ -21,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hardneg.api import Snapshot, latest, refresh
+from hardneg.batches import NoFalseNegatives
 from hardneg.errors import GateError, OptionError, RunError
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
 
-__all__ = ["MineAgain", "latest_triplets"]
+__all__ = ["MineAgain", "NoFalseNegatives", "latest_triplets"]
 
 
 def latest_triplets(store: str | os.PathLike[str]) -> IterableDataset:

@@ -11,6 +11,7 @@ from hardneg.errors import InputError, OptionError, parameter
 from hardneg.pipelines.options.finished import AuditOptions
 from hardneg.transforms.audit import auditing
 from hardneg.transforms.audit.auditing import EXAMPLES, Finding, Recorder, Records, Spot
+from hardneg.transforms.audit.batches import BatchCount, count_batches
 from hardneg.transforms.audit.references import KnownPairs, held_out_texts, known_pairs, read_reference
 from hardneg.transforms.audit.run_checks import check_run, triplets_of_run
 from hardneg.transforms.audit.triplet_files import (
@@ -28,6 +29,7 @@ from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluati
 from hardneg.transforms.inputs.formats.registry import place_of
 from hardneg.transforms.inputs.judgements import read_judgements
 from hardneg.transforms.inputs.looking import plan_files
+from hardneg.transforms.output.avoided import avoided_by_run
 from hardneg.transforms.output.finished_run import FinishedRun
 
 _SHOWN = 60
@@ -53,7 +55,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit looked at and what it found; ``clean`` if nothing. ``notes`` say what it compared the set with."""
+    """What an audit looked at and what it found; ``clean`` if nothing. ``notes`` say what it compared the set with.
+
+    ``batches`` is what was counted of batches, if that was asked: no fault, for a trainer may keep rows apart.
+    """
 
     files: int
     rows: int
@@ -61,6 +66,7 @@ class AuditReport:
     negatives: int
     faults: list[Fault]
     notes: list[str] = field(default_factory=list)
+    batches: BatchCount | None = None
 
     @property
     def clean(self) -> bool:
@@ -106,7 +112,17 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
         negatives=len(records.negatives.row),
         faults=_faults(findings, files, layouts, records),
         notes=notes,
+        batches=_batches(options, records, known, run),
     )
+
+
+def _batches(options: AuditOptions, records: Records, known: KnownPairs, run: FinishedRun | None) -> BatchCount | None:
+    """Count batches, if that is asked, with all that is known to be relevant: of a run, its suspected positives too."""
+    if options.batch_size is None:
+        return None
+    relevant = [known.by_texts(), *([avoided_by_run(run)] if run else [])]
+    anchors, passages = (np.concatenate(part) for part in zip(*relevant, strict=True))
+    return count_batches(records, (anchors, passages), options.batch_size)
 
 
 def _looked_for(options: AuditOptions, queries: Keys, passages: Keys, run: FinishedRun | None) -> str:

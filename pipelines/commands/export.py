@@ -20,7 +20,7 @@ from hardneg.transforms.core import storage
 from hardneg.transforms.core.hashing import Keys, id_keys
 from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.corpus.segments import open_segment
-from hardneg.transforms.export.choice import CHOICE_COLUMNS, ChoiceOptions, Chosen, choose_pairs, with_texts
+from hardneg.transforms.export.choice import CHOICE_COLUMNS, ChoiceOptions, choose_pairs, with_texts
 from hardneg.transforms.export.files import (
     export_file_name,
     export_manifest,
@@ -30,6 +30,7 @@ from hardneg.transforms.export.files import (
 )
 from hardneg.transforms.export.format import Format
 from hardneg.transforms.export.registry import export_formats, format_named
+from hardneg.transforms.export.scattered import ScatteredViews
 from hardneg.transforms.output.finished_run import RUN_TABLES, FinishedRun
 from hardneg.transforms.output.manifest import CARD, JUDGE, MANIFEST, write_manifest
 from hardneg.transforms.output.run_segments import store_segments
@@ -44,11 +45,13 @@ class Survey:
     """What there is to export, known before anything is written.
 
     Attributes:
-        wanted: keys of the passages whose texts are needed, each once.
+        wanted: keys of the passages that rows have, each once.
+        avoided: keys of those that no batch is to show them, each once.
         counts: queries exported, short, without negatives or positives; pairs; pairs without a logit.
     """
 
     wanted: Keys
+    avoided: Keys
     counts: dict[str, int]
 
 
@@ -121,7 +124,7 @@ def _open(run: str, options: ExportOptions) -> _Source:
 def _survey(source: _Source) -> Survey:
     """Look through the candidates once, without their texts."""
     counts = dict.fromkeys(("queries", "queries_short", "queries_left_out", "pairs", "pairs_without_logit"), 0)
-    keys, held_out = [np.zeros(0, dtype=np.uint64)], 0
+    wanted, avoided, held_out = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.uint64)], 0
     for table in source.run.tables("candidates", CHOICE_COLUMNS):
         chosen = choose_pairs(table, source.asked)
         counts["queries"] += len(chosen.table["query_id"].unique())
@@ -130,13 +133,14 @@ def _survey(source: _Source) -> Survey:
         counts["pairs"] += len(chosen.table)
         counts["pairs_without_logit"] += int((~np.isfinite(_logits(chosen.table))).sum())
         held_out += chosen.held_out
-        keys.append(np.unique(id_keys(chosen.table["passage_id"])))
+        wanted.append(np.unique(id_keys(chosen.table["passage_id"])))
+        avoided.append(np.unique(id_keys(chosen.avoided["passage_id"])))
     if held_out != source.run.counts.get("positives_held_out", 0):
         raise RunError(
             f"{source.run.path}: its candidates/ does not say which positives belong to an evaluation set, so an older "
             f"hardneg mined it: `hardneg mine --from {source.run.path} --output NEW` mines it again from its scores."
         )
-    return Survey(np.unique(np.concatenate(keys)), counts)
+    return Survey(np.unique(np.concatenate(wanted)), np.unique(np.concatenate(avoided)), counts)
 
 
 def _logits(table: pa.Table) -> np.ndarray:
@@ -196,36 +200,38 @@ def _publishing(output: str) -> Iterator[tuple[str, str]]:
 
 def _write(source: _Source, survey: Survey, folder: str, work: str) -> Iterator[Shard]:
     """Write the shards, one after the other."""
-    parts = source.run.parts
-    built = store_segments(source.run, work, survey.wanted)
+    parts, form = source.run.parts, source.form
+    built = store_segments(source.run, work, np.union1d(survey.wanted, survey.avoided))
     queries = source.run.shards("queries")
+    scattered = ScatteredViews(Path(work) / "rows", parts)
     for number, path in source.run.shards("candidates").items():
-        pairs = choose_pairs(read_shard(path, CHOICE_COLUMNS), source.asked).table
-        if not len(pairs):
+        pairs = choose_pairs(read_shard(path, CHOICE_COLUMNS), source.asked)
+        if not len(pairs.table):
             continue
         if number not in queries:
             raise RunError(f"{source.run.path} has no shard {number} of queries/: the run is damaged.")
         chosen = with_texts(pairs, read_shard(queries[number]), work, parts, built)
-        yield from _write_views(source, chosen, folder, export_file_name(source.form, number, parts))
-    if source.form.beside:
-        yield from _write_passages(source.form, folder, work, parts, built)
-
-
-def _write_views(source: _Source, chosen: Chosen, folder: str, name: str) -> Iterator[Shard]:
-    form = source.form
-    texts = form.texts_of_row(source.negatives)
-    for table, view in form.views(chosen, source.negatives, source.scores):
-        rows, close = view.laid_out()
-        yield write_part(folder, table, name, shard_bytes(form.suffix, rows, texts), len(rows), close)
-    for table, rows in form.of_queries(chosen.queries):
-        yield write_part(folder, table, name, shard_bytes(form.suffix, rows, 1), len(rows))
-
-
-def _write_passages(form: Format, folder: str, work: str, parts: int, built: Sequence[int]) -> Iterator[Shard]:
-    """Write the passages that the exported pairs refer to, each once, if the format has them beside its rows."""
-    for number in built:
+        for table, view in form.views(chosen, source.negatives, source.scores):
+            scattered.add(table, view)
         name = export_file_name(form, number, parts)
-        for table, rows in form.of_passages(open_segment(work, number).passages):
+        for table, rows in form.of_queries(chosen.queries):
+            yield write_part(folder, table, name, shard_bytes(form.suffix, rows, 1), len(rows))
+    texts = form.texts_of_row(source.negatives)
+    for table, number, rows, clashes in scattered.laid_out():
+        name = export_file_name(form, number, parts)
+        yield write_part(folder, table, name, shard_bytes(form.suffix, rows, texts), len(rows), clashes)
+    if form.beside:
+        yield from _write_passages(source, survey.wanted, folder, work, built)
+
+
+def _write_passages(source: _Source, wanted: Keys, folder: str, work: str, built: Sequence[int]) -> Iterator[Shard]:
+    """Write the passages that the exported pairs refer to, each once, if the format has them beside its rows."""
+    form = source.form
+    for number in built:
+        name = export_file_name(form, number, source.run.parts)
+        passages = open_segment(work, number).passages
+        passages = passages.filter(pa.array(np.isin(id_keys(passages["passage_id"]), wanted)))
+        for table, rows in form.of_passages(passages) if len(passages) else ():
             yield write_part(folder, table, name, shard_bytes(form.suffix, rows, 1), len(rows))
 
 

@@ -262,9 +262,11 @@ class DenoiseOptions(BaseModel):
     score: Literal["lazy", "all"] = Field(
         "lazy",
         description="`all`: score every retrieved candidate, so that `mine --from` never lacks one; the triplets stay "
-        "the same, the cost is many times higher.",
+        "the same, in an order that knows of more suspected positives; the cost is many times higher.",
         json_schema_extra=about(
-            "`all`：给所有召回的候选打分，这样 `mine --from` 就不会缺分数；三元组不变，开销成倍增加", group="selection"
+            "`all`：给所有召回的候选打分，这样 `mine --from` 就不会缺分数；三元组不变，只是排列时避开更多疑似正例；"
+            "开销成倍增加",
+            group="selection",
         ),
     )
     relabel_suspected: bool = Field(

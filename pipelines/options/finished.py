@@ -51,6 +51,15 @@ class AuditOptions(BaseModel):
         description="Report queries with fewer negatives than this.",
         json_schema_extra=in_chinese("负例少于这个数的查询也报告"),
     )
+    batch_size: int | None = Field(
+        None,
+        ge=2,
+        description="Count the rows that meet, in another row of a batch of so many, what is relevant to their anchor: "
+        "read in order, and at random.",
+        json_schema_extra=in_chinese(
+            "每个 batch 这么多行时，有多少行会在其他行里遇到与自己的 anchor 相关的段落：按顺序读取，以及随机打乱"
+        ),
+    )
     holdout: list[str] = Field(
         [],
         description="An evaluation set: a BEIR folder (FOLDER:SPLIT where it has several qrels), or files of queries, "

@@ -36,7 +36,7 @@ from hardneg.transforms.output.manifest import (
 )
 from hardneg.transforms.output.snapshots import refused_folder, snapshot_folder
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)

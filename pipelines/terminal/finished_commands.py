@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -46,10 +47,13 @@ def _audit(
         f"{report.rows:,} rows with {report.negatives:,} negatives of {report.anchors:,} different anchors in "
         f"{report.files:,} files: {'nothing wrong was found.' if report.clean else 'this is wrong:'}"
     )
-    for note in report.notes:
+    for note in [*report.notes, *(report.batches.sentences() if report.batches else ())]:
         OUTPUT.print(note, markup=False)
     faults = {fault.kind: fault.count for fault in report.faults}
-    TOLD.update(figures={"rows": report.rows, "negatives": report.negatives, "faults": faults}, notes=report.notes)
+    figures: dict[str, Any] = {"rows": report.rows, "negatives": report.negatives, "faults": faults}
+    if report.batches:
+        figures["batches"] = asdict(report.batches)
+    TOLD.update(figures=figures, notes=report.notes)
     if report.clean:
         return DONE
     OUTPUT.print(fault_table(report))

@@ -91,11 +91,19 @@ def test_triplets_are_positives_times_mined(case: Case) -> None:
             ("query q1", far, "judged zero", 2),
         ]
     )
+    words = {"positive", "suspected_positive", "partially_relevant", "equal_to_positive"}
+    avoided = {
+        text_digest(case.passages[row["passage_id"]])
+        for row in mined.candidates.to_pylist()
+        if row["query_id"] == "q1" and words & {row["verdict"], row["reason"]}
+    }
+    assert len(avoided) == 4
     for row in mined.triplets.to_pylist():
         assert row["query_id"] == "q1"
         assert row["query_digest"] == cut_digest("q1")
         assert row["query_text"] == text_digest(row["anchor"])
-        assert row["positive_text"] == text_digest(row["positive"])
+        assert row["shown"] == [text_digest(row["positive"]), text_digest(row["negative"])]
+        assert set(row["avoided"]) == avoided
         assert case.passages[row["positive_id"]] == row["positive"]
 
 
@@ -233,7 +241,8 @@ def test_laziness_and_blocks_change_nothing(seed: int, negatives: int, order: An
     assert pa.concat_tables([mined.triplets for mined in alone]).equals(together.triplets)
     for name, count in together.counts.items():
         assert sum(mined.counts.get(name, 0) for mined in alone) == count, name
-    assert full.triplets.equals(together.triplets)
+    # What a full run scores beyond, it keeps out of a query's batches.
+    assert full.triplets.drop_columns("avoided").equals(together.triplets.drop_columns("avoided"))
     for one, other in zip(together.candidates.to_pylist(), full.candidates.to_pylist(), strict=True):
         if one["verdict"] == "dropped" and one["logit"] is None:
             assert other["logit"] is not None  # everything retrieved is scored; the verdict stays

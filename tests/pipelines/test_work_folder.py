@@ -35,7 +35,7 @@ def fill(plan: Plan, rows: int = 3) -> None:
     shard.write_bytes(b"rows")
     summary = {
         "counts": {"queries": 2, "mined": 3, "pairs_scored": 8, "pairs_cut": 2},
-        "shards": [{"name": f"triplets/{shard.name}", "rows": rows, "sha256": "00", "close": 1}],
+        "shards": [{"name": f"triplets/{shard.name}", "rows": rows, "sha256": "00", "clashes": 1}],
         "models": {"dense": {"model": "bundled", "fingerprint": "ff"}},
         "judge": json.loads(CalibratedJudge("cross-encoder", single_signal_judge("logit", "logit")).to_json()),
     }

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["auditing"],
     submod_attrs={
         "auditing": ["EXAMPLES", "FAULT_TITLES", "Finding", "Known", "Recorder", "Records", "Spot"],
+        "batches": ["BatchCount", "count_batches"],
         "references": ["KnownPairs", "Reference", "held_out_texts", "known_pairs", "read_reference"],
         "run_checks": ["check_run", "triplets_of_run"],
         "triplet_files": ["ColumnNames", "Layout", "TripletFile", "find_triplet_files", "layout_of", "run_of"],

@@ -98,6 +98,13 @@ class KnownPairs:
             parts.append(pair_keys(self.query_texts[both], texts[both]))
         return Known(np.unique(np.concatenate(parts)), pair_keys(self.query_ids, self.passage_ids))
 
+    def by_texts(self) -> tuple[Keys, Keys]:
+        """Return (query, passage), as keys of their texts, for every form of a passage's text that is known."""
+        both = [(self.query_texts != 0) & (texts != 0) for texts in self.passage_texts]
+        queries = [self.query_texts[known] for known in both]
+        passages = [texts[known] for texts, known in zip(self.passage_texts, both, strict=True)]
+        return np.concatenate([_NONE, *queries]), np.concatenate([_NONE, *passages])
+
     def compared(self, records: Records) -> int:
         """Return how many pairs are of a query of a set, and so would be found there."""
         hit = self.with_texts & np.isin(self.query_texts, records.anchor)

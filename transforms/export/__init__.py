@@ -11,8 +11,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "files": ["export_file_name", "export_manifest", "shard_bytes", "write_export_card", "write_part"],
         "format": ["Format"],
         "registry": ["export_formats", "format_named", "register_format"],
+        "scattered": ["ScatteredViews"],
         "view": [
             "View",
+            "clash_keys",
             "keys_of_positives",
             "keys_of_queries",
             "lists",

@@ -19,6 +19,7 @@ from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.core.text import cut_digest, text_digest
 from hardneg.transforms.corpus.texts import texts_from_segments
 from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.output.avoided import is_avoided
 from hardneg.transforms.output.pairing import first_of_each_text
 from hardneg.transforms.output.run_segments import place_candidates
 
@@ -47,12 +48,14 @@ class Pairs:
     Attributes:
         table: query_id, passage_id, logit, selected (0: a positive); sorted by query id, selected, passage id. Only
             queries with a positive and a mined negative are there.
+        avoided: query_id, passage_id, sorted by both: what is, or may be, relevant to those queries.
         left_out: queries that lack one or the other.
         short: queries with some negatives, but fewer than asked for; also left out if ``exactly`` that many are wanted.
         held_out: known positives that stay out because they belong to an evaluation set.
     """
 
     table: pa.Table
+    avoided: pa.Table
     left_out: int
     short: int
     held_out: int
@@ -71,6 +74,7 @@ def choose_pairs(candidates: pa.Table, asked: ChoiceOptions) -> Pairs:
         positive = pc.or_(positive, pc.equal(candidates["verdict"], Verdict.SUSPECTED_POSITIVE))
     held_out = pc.and_(known, pc.fill_null(pc.equal(candidates["reason"], Reason.HELD_OUT), False))
     negative = pc.fill_null(pc.less_equal(candidates["selected"], asked.negatives), False)
+    avoided = candidates.select(["query_id", "passage_id"]).filter(pa.array(is_avoided(candidates)))
     table = candidates.select(["query_id", "passage_id", LOGIT])
     table = table.append_column("selected", pc.fill_null(candidates["selected"], 0))
     table = table.filter(pc.or_(positive, negative))
@@ -82,8 +86,11 @@ def choose_pairs(candidates: pa.Table, asked: ChoiceOptions) -> Pairs:
     whole = (negatives > 0) & (np.bincount(query[~mined], minlength=queries) > 0)
     short = whole & (negatives < asked.negatives)
     kept = whole & ~short if asked.exactly else whole
+    table = table.filter(pa.array(kept[query]))
+    avoided = avoided.filter(pc.is_in(avoided["query_id"], value_set=table["query_id"].combine_chunks()))
     return Pairs(
-        table.filter(pa.array(kept[query])),
+        table,
+        avoided.sort_by([("query_id", "ascending"), ("passage_id", "ascending")]).combine_chunks(),
         len(candidates["query_id"].unique()) - int(whole.sum()),
         int(short.sum()),
         int(pc.sum(held_out).as_py() or 0),
@@ -99,12 +106,14 @@ class Chosen:
         positives: passage_id, logit, text_digest, selected (0), text, query (row in ``queries``); sorted by query, then
             passage id. Of a query's positives of equal text only the first is there: its rows would be equal.
         negatives: the same columns; sorted by query, then selected.
+        avoided: query, text_digest; what no batch is to show the rows of a query. Sorted by query.
         positive_starts, negative_starts: int64 (queries + 1,); those of query i stand in rows [i] to [i + 1].
     """
 
     queries: pa.Table
     positives: pa.Table
     negatives: pa.Table
+    avoided: pa.Table
     positive_starts: IntArray
     negative_starts: IntArray
 
@@ -113,11 +122,11 @@ class Chosen:
         return np.diff(self.negative_starts)
 
 
-def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built: Sequence[int]) -> Chosen:
+def with_texts(chosen: Pairs, queries: pa.Table, work: str, parts: int, built: Sequence[int]) -> Chosen:
     """Attach the texts.
 
     Args:
-        pairs: as in ``Pairs``, of one shard.
+        chosen: the pairs of one shard.
         queries: the same shard of ``queries/``: query_id, text.
         work: where the run's passages are stored as segments.
         parts: shards of the run's tables.
@@ -126,6 +135,7 @@ def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built:
     Raises:
         HardnegError: a text is not there.
     """
+    pairs = chosen.table
     encoded = pc.dictionary_encode(pairs["query_id"].combine_chunks())
     ids = encoded.dictionary  # in the order of their rows: sorted
     place = pc.index_in(ids, value_set=queries["query_id"].combine_chunks())
@@ -151,8 +161,11 @@ def with_texts(pairs: pa.Table, queries: pa.Table, work: str, parts: int, built:
     first = first_of_each_text(positives["query"].to_numpy(), positives["text_digest"].to_pylist())
     positives = positives.take(pa.array(first))
     negatives = placed.filter(pa.array(mined))
+    avoided = place_candidates(chosen.avoided, work, parts, built)
+    owners = pc.index_in(avoided["query_id"], value_set=ids).cast(pa.int64())
+    avoided = pa.table({"query": owners, "text_digest": avoided["text_digest"]}).combine_chunks()
     starts = [_starts(table, len(found)) for table in (positives, negatives)]
-    return Chosen(found, positives, negatives, *starts)
+    return Chosen(found, positives, negatives, avoided, *starts)
 
 
 def _starts(table: pa.Table, queries: int) -> IntArray:

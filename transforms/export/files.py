@@ -46,10 +46,10 @@ def export_file_name(form: Format, number: int, shards: int) -> str:
     return f"part-{number:05d}-of-{shards:05d}.{form.suffix}"
 
 
-def write_part(folder: str, table: str, name: str, data: bytes, rows: int, close: int = 0) -> Shard:
+def write_part(folder: str, table: str, name: str, data: bytes, rows: int, clashes: int = 0) -> Shard:
     """Write one shard of one of an export's tables."""
     shard = write_bytes(storage.join(folder, table), name, data, rows)
-    return Shard(f"{table}/{name}", rows, shard.sha256, close)
+    return Shard(f"{table}/{name}", rows, shard.sha256, clashes)
 
 
 def export_manifest(
@@ -74,7 +74,7 @@ def export_manifest(
         "denoising": of_run.get("denoising", {}),
         "counts": counts,
         "rows": {name: rows[name] for name in names},
-        "rows_too_close": sum(shard.close for shard in shards),
+        "rows_too_close": sum(shard.clashes for shard in shards),
         "shards": [
             {"name": shard.name, "rows": shard.rows, "sha256": shard.sha256}
             for shard in sorted(shards, key=lambda shard: shard.name)

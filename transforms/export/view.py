@@ -7,6 +7,7 @@ Scores are the cross-encoder's logits. Sentence-transformers takes the first col
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ import pyarrow as pa
 from hardneg.transforms.core.arrays import IntArray
 from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.export.choice import Chosen
-from hardneg.transforms.output.layout import reading_order
+from hardneg.transforms.output.layout import ReadBefore, reading_order, shard_end, shards_of_rows
+from hardneg.transforms.output.pairing import all_of_query, side_by_side
 
 _ORDER = ("round", "query_digest", "query_id", "positive_id")
 
@@ -26,9 +28,8 @@ class View:
 
     Attributes:
         table: the columns to write.
-        keys: one row a row of ``table``. ``query_text`` and ``positive_text`` are digests that should stand apart
-            (the second may be a list of them); ``round``, ``query_digest``, ``query_id``, ``positive_id`` order the
-            rest.
+        keys: one row a row of ``table``. CLASH_KEYS say which rows must stand apart; ``round``, ``query_digest``,
+            ``query_id``, ``positive_id`` order the rest.
     """
 
     table: pa.Table
@@ -37,10 +38,20 @@ class View:
     def __len__(self) -> int:
         return len(self.table)
 
-    def laid_out(self) -> tuple[pa.Table, int]:
-        """Return the rows as they are written, and how many stand too close to a related one."""
-        order, close = reading_order(self.keys, _ORDER)
-        return self.table.take(order), close
+    def cut(self, shards: int) -> Iterator[tuple[int, View]]:
+        """Yield (shard, its rows) for a view of all rows of some queries."""
+        of_rows = shards_of_rows(self.keys, shards, _ORDER)
+        for shard in np.unique(of_rows).tolist():
+            here = pa.array(np.flatnonzero(of_rows == shard))
+            yield shard, View(self.table.take(here), self.keys.take(here))
+
+    def order(self, before: ReadBefore | None = None) -> tuple[pa.Array, int]:
+        """Return the order in which rows are written, and how many more meet in their batch what they avoid."""
+        return reading_order(self.keys, _ORDER, before)
+
+    def end(self) -> pa.Table:
+        """Return the CLASH_KEYS of the rows that are written last."""
+        return shard_end(self.keys, _ORDER)
 
 
 def rows_of_size(chosen: Chosen, size: int) -> tuple[IntArray, IntArray]:
@@ -109,31 +120,48 @@ def positives_then_negatives(chosen: Chosen) -> tuple[pa.Table, IntArray]:
     return both.take(pa.array(order)).combine_chunks(), chosen.positive_starts + chosen.negative_starts
 
 
-def keys_of_positives(chosen: Chosen, positive: IntArray, rounds: IntArray) -> pa.Table:
-    """Return the keys of rows that have one positive each; those of a lower round stand before the others."""
+def clash_keys(chosen: Chosen, owners: IntArray, shown: pa.Array) -> dict[str, pa.Array]:
+    """Return the CLASH_KEYS of rows.
+
+    Args:
+        chosen: what they are made of.
+        owners: the row of each one's query.
+        shown: lists of the digests of the texts that each one has beside its query.
+    """
+    avoided = all_of_query(owners, chosen.avoided["query"].to_numpy(), chosen.avoided["text_digest"])
+    return {"query_text": query_column(chosen, "text_digest", owners), "shown": shown, "avoided": avoided}
+
+
+def keys_of_positives(chosen: Chosen, positive: IntArray, rounds: IntArray, negative: IntArray) -> pa.Table:
+    """Return the keys of rows that have one positive each; those of a lower round stand before the others.
+
+    ``negative`` has the rows of each one's negatives, shape (rows, negatives).
+    """
     owners, place = owners_of(chosen, positive), pa.array(positive)
+    digests = chosen.negatives["text_digest"].combine_chunks()
+    shown = [chosen.positives["text_digest"].combine_chunks().take(place)]
+    shown += [digests.take(pa.array(column)) for column in negative.T]
     return pa.table(
         {
             "round": pa.array(rounds),
             "query_digest": query_column(chosen, "digest", owners),
             "query_id": query_column(chosen, "query_id", owners),
             "positive_id": chosen.positives["passage_id"].combine_chunks().take(place),
-            "query_text": query_column(chosen, "text_digest", owners),
-            "positive_text": chosen.positives["text_digest"].combine_chunks().take(place),
+            **clash_keys(chosen, owners, side_by_side(shown)),
         }
     )
 
 
 def keys_of_queries(chosen: Chosen) -> pa.Table:
-    """Return the keys of rows that are a query each, with all its positives."""
+    """Return the keys of rows that are a query each, with all its positives and negatives."""
     queries = len(chosen.queries)
+    both, starts = positives_then_negatives(chosen)
     return pa.table(
         {
             "round": pa.array(np.zeros(queries, dtype=np.int64)),
             "query_digest": chosen.queries["digest"],
             "query_id": chosen.queries["query_id"],
             "positive_id": chosen.queries["query_id"],  # nothing is left to order
-            "query_text": chosen.queries["text_digest"],
-            "positive_text": ragged(chosen.positives["text_digest"], chosen.positive_starts),
+            **clash_keys(chosen, np.arange(queries), ragged(both["text_digest"], starts)),
         }
     )

@@ -35,6 +35,17 @@ class Reason(StrEnum):
     WEAK_POSITIVE = "weak_positive"  # of a positive, which keeps its verdict
 
 
+# Of a candidate that is dropped because it is, or may well be, relevant. So no batch should show it to its query.
+LIKE_A_POSITIVE = (
+    Reason.POSITIVE_OF_EQUAL_QUERY,
+    Reason.PARTIALLY_RELEVANT,
+    Reason.EQUAL_TO_POSITIVE,
+    "marked_relevant",
+    "same_group",
+    "near_duplicate",
+)
+
+
 @dataclass(frozen=True)
 class Meaning:
     """What a reason says of a candidate.

@@ -21,6 +21,7 @@ from hardneg.transforms.mining.job import Job, in_sample
 from hardneg.transforms.mining.rows import mine_block
 from hardneg.transforms.mining.stored_logits import STAGE, StoredLogits
 from hardneg.transforms.models.loaded import use_threads
+from hardneg.transforms.output.layout import shards_of_rows
 
 
 @dataclass(eq=False)
@@ -75,9 +76,10 @@ class _MineBlock(beam.DoFn):
         count("stored_scores_used", mined.stored)
         for segment, rows in needed_rows(mined.candidates):
             yield beam.pvalue.TaggedOutput("referred", (segment, rows))
+        for shard, rows in split_by(mined.triplets, shards_of_rows(mined.triplets, self._shards)):
+            yield beam.pvalue.TaggedOutput("triplets", (shard, rows))
         tables = {
             "candidates": (mined.candidates.drop_columns(["segment", "row"]), "query_digest"),
-            "triplets": (mined.triplets, "query_digest"),
             "suspect_pairs": (mined.suspect_pairs, "query_digest"),
             "queries": (block.queries.select(["query_id", "text", "digest"]), "digest"),
         }

@@ -13,14 +13,16 @@ import pyarrow as pa
 from hardneg.transforms.core.arrays import BoolArray, IntArray
 from hardneg.transforms.core.block import Block, TextsOf
 from hardneg.transforms.core.source import LOGIT, Source, first_similarity
+from hardneg.transforms.filters.decisions import Decisions
 from hardneg.transforms.filters.policy import Rules
-from hardneg.transforms.filters.verdicts import Reason, Verdict
+from hardneg.transforms.filters.screening import Screened
+from hardneg.transforms.filters.verdicts import LIKE_A_POSITIVE, Reason, Verdict
 from hardneg.transforms.judge.calibrated_judge import CalibratedJudge
 from hardneg.transforms.judge.seen_pairs import SEEN, marked_seen
 from hardneg.transforms.mining.judging import Judged, judge_block
 from hardneg.transforms.mining.pair_scores import Score
 from hardneg.transforms.output.layout import TRIPLET_KEYS, TRIPLETS
-from hardneg.transforms.output.pairing import every_pair, first_of_each_text
+from hardneg.transforms.output.pairing import all_of_query, every_pair, first_of_each_text, side_by_side
 
 
 @dataclass
@@ -64,7 +66,8 @@ def mine_block(
     rows = np.flatnonzero(positives)
     digests = block.candidates["text_digest"].take(pa.array(rows)).to_pylist()
     rows = rows[first_of_each_text(screened.query[rows], digests)]
-    triplets = _triplets(block, rows, judged.selected, texts_of)
+    avoided = kept & _avoided(screened, decisions)
+    triplets = _triplets(block, rows, judged.selected, avoided, texts_of)
     return Mined(
         candidates=candidates.filter(pa.array(kept)),
         triplets=triplets,
@@ -110,7 +113,17 @@ def _with_verdicts(block: Block, sources: Sequence[Source], judged: Judged, pass
     return pa.table(columns)
 
 
-def _triplets(block: Block, positives: IntArray, selected: npt.NDArray[np.int32], texts_of: TextsOf) -> pa.Table:
+def _avoided(screened: Screened, decisions: Decisions) -> BoolArray:
+    """Return which candidates their query's rows are to meet in no batch: what is, or may be, relevant to it."""
+    avoided = screened.positive | decisions.are(Verdict.SUSPECTED_POSITIVE)
+    for reason in LIKE_A_POSITIVE:
+        avoided |= decisions.because(reason) & decisions.are(Verdict.DROPPED)
+    return avoided
+
+
+def _triplets(
+    block: Block, positives: IntArray, selected: npt.NDArray[np.int32], avoided: BoolArray, texts_of: TextsOf
+) -> pa.Table:
     """Return positives x mined of each query, with the keys that order them in a shard."""
     candidates = block.candidates
     query = candidates["query"].to_numpy()
@@ -129,7 +142,8 @@ def _triplets(block: Block, positives: IntArray, selected: npt.NDArray[np.int32]
         block.queries["query_id"].combine_chunks().take(owner),
         candidates["passage_id"].combine_chunks().take(pa.array(positive)),
         block.queries["text_digest"].combine_chunks().take(owner),
-        digests.take(pa.array(positive)),
+        side_by_side([digests.take(pa.array(positive)), digests.take(pa.array(negative))]),
+        all_of_query(query[negative], query[avoided], digests.filter(pa.array(avoided))),
     ]
     return pa.table(columns, schema=pa.schema([*TRIPLETS, *TRIPLET_KEYS]))
 

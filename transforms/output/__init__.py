@@ -7,13 +7,17 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "avoided": ["avoided_by_run", "is_avoided"],
         "finished_run": ["RUN_TABLES", "FinishedRun"],
-        "layout": ["APART", "TRIPLETS", "TRIPLET_KEYS", "reading_order"],
+        "layout": [
+            *("CLASH_KEYS", "FEW_ROWS", "TRIPLETS", "TRIPLET_KEYS", "cut_evenly"),
+            *("ReadBefore", "reading_order", "shard_end", "shards_of_rows"),
+        ],
         "manifest": [
             *("CARD", "JUDGE", "MANIFEST", "describe_inputs", "file_fingerprint", "library_versions"),
             *("make_manifest", "processor", "write_card", "write_manifest"),
         ],
-        "pairing": ["every_pair", "first_of_each_text"],
+        "pairing": ["every_pair", "first_of_each_text", "all_of_query", "side_by_side"],
         "reread": ["stored_block", "stored_queries"],
         "reread_stage": ["ReadStoredRun"],
         "run_segments": ["place_candidates", "store_segment", "store_segments"],

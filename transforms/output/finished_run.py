@@ -103,7 +103,8 @@ class FinishedRun:
     def shards(self, kind: str) -> dict[int, str]:
         """Return the files of one of ``RUN_TABLES`` by the number of their shard, ascending; empty without rows.
 
-        A query's rows lie in the shard of its id's digest in every table, a passage's in that of its own.
+        A query's rows lie in the shard of its id's digest, a passage's in that of its own; but for triplets, whose
+        order decides.
 
         Raises:
             RunError: a Parquet file that no run of ours wrote.

@@ -1,17 +1,25 @@
-"""The order of a shard's rows: by their keys, and for trainers, which read in order, related rows apart."""
+"""The order of a shard's rows: by their keys, and for trainers, which read in order, rows that clash apart."""
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hardneg.transforms.core.arrays import IntArray
+from hardneg.transforms.core.hashing import id_keys, occurrence
+from hardneg.transforms.core.partition import DIGEST
+from hardneg.transforms.output.spreading import APART, OfQuery, ShownRow, clashes_in_order, last_rows, spread
+
 TRIPLETS = pa.schema([("anchor", pa.string()), ("positive", pa.string()), ("negative", pa.string())])
+# What says which rows clash: digests of the row's query, of the texts that it shows to its batch, and of those that
+# its query avoids.
+CLASH_KEYS = pa.schema([("query_text", DIGEST), ("shown", pa.list_(DIGEST)), ("avoided", pa.list_(DIGEST))])
 # What orders triplets within a shard; not written.
 TRIPLET_KEYS = pa.schema(
     [
@@ -19,130 +27,170 @@ TRIPLET_KEYS = pa.schema(
         ("query_digest", pa.int64()),
         ("query_id", pa.string()),
         ("positive_id", pa.string()),
-        ("query_text", pa.binary(16)),
-        ("positive_text", pa.binary(16)),
+        *CLASH_KEYS,
     ]
 )
-# Rows that a training batch of 64 may look back on.
-APART = 63
+TRIPLETS_BY = ("selected", "query_digest", "query_id", "positive_id")
 
 
-def lay_out_triplets(table: pa.Table) -> tuple[pa.Table, int]:
+# A table of so few rows is laid out at once, in one process, and then cut into shards. A larger one is laid out shard
+# by shard: within small shards there would be too little to choose from.
+FEW_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class ReadBefore:
+    """What is read before a shard's rows.
+
+    Attributes:
+        rows: how many rows, in all.
+        ends: the CLASH_KEYS of the last ``APART`` of them, in their order.
+    """
+
+    rows: int = 0
+    ends: pa.Table = field(default_factory=CLASH_KEYS.empty_table)
+
+    def then(self, rows: int, ends: pa.Table) -> ReadBefore:
+        """Return what is read before the next shard: this, and so many rows that end so."""
+        whole = pa.concat_tables([self.ends, ends])
+        return ReadBefore(self.rows + rows, whole.slice(max(0, len(whole) - APART)))
+
+
+def shards_of_rows(table: pa.Table, shards: int, by: Sequence[str] = TRIPLETS_BY) -> IntArray:
+    """Return the shard of each row: a query's rows go one after the other to the shard of its digest and those after.
+
+    So that there are as many queries in a shard as there can be: rows of one query must stand a batch apart.
+
+    Args:
+        table: ``query_digest``, ``query_id``, and the columns to order by; all rows of its queries.
+        shards: how many there are.
+        by: as in ``reading_order``.
+    """
+    rows = _sorted(table, ("query_digest", "query_id", *by)).to_numpy()
+    place = np.empty(len(rows), dtype=np.int64)
+    place[rows] = occurrence(id_keys(table["query_id"])[rows])
+    return (table["query_digest"].to_numpy() + place) % shards
+
+
+def shard_end(table: pa.Table, by: Sequence[str] = TRIPLETS_BY) -> pa.Table:
+    """Return the CLASH_KEYS of the rows that stand last in a shard, whatever is read before it.
+
+    Args:
+        table: its rows, with CLASH_KEYS and the columns to order by.
+        by: as in ``reading_order``.
+    """
+    rows = _sorted(table, by)
+    keys = _keys(table, rows)
+    return keys.take(pa.array(last_rows(*_clash_rows([keys])), pa.int64())).combine_chunks()
+
+
+def read_before(shards: Iterable[tuple[int, int, pa.Table]]) -> Iterator[tuple[int, ReadBefore]]:
+    """Yield (shard, what is read before it) for the shards of a table.
+
+    Args:
+        shards: (number, rows, ``shard_end``), in any order.
+    """
+    before = ReadBefore()
+    for number, rows, ends in sorted(shards, key=lambda shard: shard[0]):
+        yield number, before
+        before = before.then(rows, ends)
+
+
+def cut_evenly(order: pa.Array, shards: int) -> Iterator[tuple[int, pa.Array]]:
+    """Yield (shard, its part) of an order of few rows; shards without rows are left out."""
+    for shard, part in enumerate(np.array_split(order.to_numpy(), shards)):
+        if len(part):
+            yield shard, pa.array(part)
+
+
+def lay_out_triplets(table: pa.Table, before: ReadBefore | None = None) -> tuple[pa.Table, int]:
     """Order a shard's triplets for a trainer that reads in order with in-batch negatives.
 
     Args:
         table: columns of TRIPLETS and TRIPLET_KEYS, in any order.
+        before: what is read before them.
 
     Returns:
-        the TRIPLETS columns in the order to write, and how many rows stand closer than ``APART`` to a row with
-        their query or an equal positive text because no other was left.
+        the TRIPLETS columns in the order to write, and how many rows clash, as in ``reading_order``.
     """
-    order, close = reading_order(table, ("selected", "query_digest", "query_id", "positive_id"))
-    return table.select(TRIPLETS.names).take(order), close
+    order, clashes = reading_order(table, TRIPLETS_BY, before)
+    return table.select(TRIPLETS.names).take(order), clashes
 
 
-def reading_order(table: pa.Table, by: Sequence[str]) -> tuple[pa.Array, int]:
+def reading_order(table: pa.Table, by: Sequence[str], before: ReadBefore | None = None) -> tuple[pa.Array, int]:
     """Return the order of a shard's rows for a trainer that reads in order.
 
     Args:
-        table: ``query_text``, the digest of each row's query; ``positive_text``, the digest of its positive, or a
-            list of digests; and the columns to order by.
-        by: columns that order rows as far as the distances leave a choice; together they tell all rows apart.
+        table: CLASH_KEYS, and the columns to order by.
+        by: columns that order rows as far as ``spread`` leaves a choice; together they tell all rows apart.
+        before: what is read before them.
 
     Returns:
-        the rows in the order to write, int64, and how many stand closer than ``APART`` to a row with their query or
-        an equal positive text because no other was left.
+        the rows in the order to write, int64, and how many rows more, with these, meet in a batch of 64 a text that
+        they avoid.
     """
-    rows = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in by])
-    keyed = table.select(["query_text", "positive_text"]).take(rows)
-    queries = _numbers(keyed["query_text"].to_pylist()).tolist()
-    positives = keyed["positive_text"].to_pylist()
-    if not pa.types.is_list(keyed["positive_text"].type):
-        positives = [[each] for each in positives]
-    of_texts = iter((_numbers([each for row in positives for each in row]) + len(table)).tolist())
-    keys = [[query, *itertools.islice(of_texts, len(row))] for query, row in zip(queries, positives, strict=True)]
-    order, close = spread(keys, APART)
-    return rows.take(pa.array(order)), close
+    before = before or ReadBefore()
+    rows = _sorted(table, by)
+    keys = _keys(table, rows)
+    ends = last_rows(*_clash_rows([keys]))  # as in ``shard_end``, which knows of no other rows
+    own, earlier = _clash_rows([keys, before.ends])
+    at_the_end = set(ends)
+    others = [place for place in range(len(own)) if place not in at_the_end]
+    tail = [own[place] for place in ends]
+    chosen = spread([own[place] for place in others], earlier, tail, before.rows)
+    order = [*(others[place] for place in chosen), *ends]
+    clashes = clashes_in_order([own[place] for place in order], earlier, before.rows)
+    return rows.take(pa.array(order, pa.int64())), clashes
 
 
-def _numbers(digests: list[bytes]) -> np.ndarray:
-    """Return a number for each digest, equal where they are."""
-    return np.unique(np.array(digests, dtype="S16"), return_inverse=True)[1]
+def _sorted(table: pa.Table, by: Sequence[str]) -> pa.Array:
+    return pc.sort_indices(table, sort_keys=[(name, "ascending") for name in dict.fromkeys(by)])
 
 
-def spread(keys: np.ndarray | Sequence[Sequence[int]], apart: int) -> tuple[np.ndarray, int]:
-    """Order rows greedily so that rows with a common key stand more than ``apart`` apart.
-
-    At each place the first row that shares no key with the last ``apart`` rows written is taken; if there is
-    none, the first row of all, which is counted.
-
-    Args:
-        keys: of each row, at least one; or int, shape (rows, keys a row).
-
-    Returns:
-        the order, int64, shape (rows,), and the number of rows that stand too close.
-    """
-    keys_of = keys.tolist() if isinstance(keys, np.ndarray) else keys
-    free: dict[int, int] = defaultdict(int)  # key -> first place where it may stand again
-    due: dict[int, list[int]] = defaultdict(list)  # place -> keys that may stand again there
-    parked: dict[int, list[int]] = defaultdict(list)  # key -> a heap of the rows that wait for it
-    ready = list(range(len(keys)))  # a heap of rows not known to be blocked
-    written = np.zeros(len(keys), dtype=bool)
-    order: list[int] = []
-    first = close = 0
-
-    def release(key: int) -> None:
-        # One row is enough: the others stand behind it, and wait again once it is written. So a key that most
-        # rows have does not make every row move again and again.
-        while parked[key]:
-            row = heapq.heappop(parked[key])
-            if not written[row]:
-                heapq.heappush(ready, row)
-                return
-
-    while len(order) < len(keys):
-        place = len(order)
-        for key in due.pop(place, ()):
-            if free[key] == place:
-                release(key)
-        chosen = None
-        while ready and chosen is None:
-            row = heapq.heappop(ready)
-            until, key = max((free[key], key) for key in keys_of[row])
-            if until <= place:
-                chosen = row
-                continue
-            heapq.heappush(parked[key], row)
-            for key in keys_of[row]:
-                if free[key] <= place:
-                    release(key)
-        if chosen is None:
-            while written[first]:
-                first += 1
-            chosen = first
-            close += 1
-        written[chosen] = True
-        order.append(chosen)
-        for key in keys_of[chosen]:
-            free[key] = place + apart + 1
-            due[free[key]].append(key)
-    return np.array(order, dtype=np.int64), close
+def _keys(table: pa.Table, rows: pa.Array) -> pa.Table:
+    return table.select(CLASH_KEYS.names).take(rows).cast(CLASH_KEYS)
 
 
-def arrange(kind: str, table: pa.Table) -> tuple[pa.Table, int]:
-    """Put a shard's rows in their order; return them and how many triplets stand too close."""
-    if kind == "triplets":
-        return lay_out_triplets(table)
+def _avoided(keys: pa.Table) -> defaultdict[bytes, set[bytes]]:
+    """Return the digests of all that each query avoids, by the digest of its text."""
+    avoided: defaultdict[bytes, set[bytes]] = defaultdict(set)
+    for query, texts in zip(keys["query_text"].to_pylist(), keys["avoided"].to_pylist(), strict=True):
+        avoided[query].update(texts)
+    return avoided
+
+
+def _clash_rows(tables: Sequence[pa.Table]) -> list[list[ShownRow]]:
+    """Return tables of CLASH_KEYS as rows with numbers for texts, of those texts alone that can clash."""
+    keys = pa.concat_tables(tables)
+    shown = keys["shown"].to_pylist()
+    seen = {text for row in shown for text in row}
+    avoided = {query: texts & seen for query, texts in _avoided(keys).items()}
+    clash = sorted(set().union(*avoided.values())) if avoided else []
+    number = {text: place for place, text in enumerate(clash)}
+    queries = {
+        query: OfQuery(place, tuple(sorted(number[text] for text in avoided[query])))
+        for place, query in enumerate(sorted(avoided))
+    }
+    rows = [
+        ShownRow(queries[query], tuple(sorted({number[text] for text in texts if text in number})))
+        for query, texts in zip(keys["query_text"].to_pylist(), shown, strict=True)
+    ]
+    cuts = np.cumsum([0, *map(len, tables)]).tolist()
+    return [rows[start:stop] for start, stop in itertools.pairwise(cuts)]
+
+
+def arrange(kind: str, table: pa.Table) -> pa.Table:
+    """Put the rows of a shard of any table but ``triplets`` in their order."""
     if kind == "passages":
         # Segments send each passage once, but blocks may ask for it many times.
         table = table.sort_by("passage_id")
         ids = table["passage_id"].to_pylist()
         first = [row == 0 or ids[row] != ids[row - 1] for row in range(len(ids))]
-        return table.filter(pa.array(first, pa.bool_())), 0
+        return table.filter(pa.array(first, pa.bool_()))
     keys = {
         "queries": ("digest", "query_id"),
         "candidates": ("query_digest", "query_id", "fused_rank", "passage_id"),
         "suspect_pairs": ("query_digest", "query_id", "passage_id"),
     }[kind]
     table = table.sort_by([(key, "ascending") for key in keys])  # nulls stand last
-    return table.drop_columns([keys[0]]), 0
+    return table.drop_columns([keys[0]])

@@ -89,7 +89,7 @@ def make_manifest(
         "inputs": inputs,
         "counts": counts,
         "share_of_pairs_cut": round(counts.get("pairs_cut", 0) / scored, 6) if scored else 0.0,
-        "triplets_too_close": sum(shard["close"] for shard in summary["shards"]),
+        "triplets_too_close": sum(shard["clashes"] for shard in summary["shards"]),
         "seconds": {name: round(stage.seconds, 2) for name, stage in sorted(stages.items()) if stage.seconds},
         "wall_seconds": round(wall_seconds, 2),
         **({"notes": summary["notes"]} if summary.get("notes") else {}),

@@ -1,4 +1,4 @@
-"""Which rows of a query go together in training data: each positive with each mined negative, each text once."""
+"""Which rows of a query go together in training data, and which texts go with each row."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from hardneg.transforms.core.arrays import IntArray
 
@@ -37,3 +38,30 @@ def every_pair(
     negative = np.repeat(np.arange(len(negative_query)), counts)
     positive = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(len(negative))
     return positive.astype(np.int64), negative.astype(np.int64)
+
+
+def side_by_side(columns: Sequence[pa.Array]) -> pa.Array:
+    """Return columns of one length as one of lists: row i has the values of row i, in the order of the columns."""
+    rows, width = len(columns[0]), len(columns)
+    order = np.arange(rows * width).reshape(width, rows).T.ravel()
+    values = pa.concat_arrays(columns).take(pa.array(order))
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * width, pa.int32()), values)
+
+
+def all_of_query(
+    row_query: npt.NDArray[np.integer], query: npt.NDArray[np.integer], values: pa.Array | pa.ChunkedArray
+) -> pa.Array:
+    """Return a list for each row: the values of its query.
+
+    Args:
+        row_query: (n,); the query of each row, in any order.
+        query: (m,); the query of each value, ascending.
+        values: m values.
+    """
+    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    starts = np.searchsorted(query, row_query, "left")
+    counts = np.searchsorted(query, row_query, "right") - starts
+    ends = np.cumsum(counts)
+    place = np.repeat(starts - (ends - counts), counts) + np.arange(int(counts.sum()))
+    offsets = np.concatenate([[0], ends])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values.take(pa.array(place)))

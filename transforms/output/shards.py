@@ -17,12 +17,12 @@ ROW_GROUP = 4096
 
 @dataclass(frozen=True)
 class Shard:
-    """A written shard, as the manifest lists it; ``close``: triplets nearer than APART to a related one."""
+    """A written shard, as the manifest lists it; ``clashes``: rows that meet in their batch what they avoid."""
 
     name: str
     rows: int
     sha256: str
-    close: int = 0
+    clashes: int = 0
 
 
 def shard_name(number: int, shards: int) -> str:

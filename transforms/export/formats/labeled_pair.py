@@ -8,7 +8,7 @@ import pyarrow as pa
 from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.export.choice import Chosen
 from hardneg.transforms.export.format import Format
-from hardneg.transforms.export.view import View, positives_then_negatives, query_column
+from hardneg.transforms.export.view import View, clash_keys, lists_of, positives_then_negatives, query_column
 
 
 class LabeledPair(Format):
@@ -28,16 +28,13 @@ class LabeledPair(Format):
         sizes = np.diff(starts)[owners]
         digest = chosen.queries["digest"].to_numpy()[owners]
         begin = digest >> 32  # the low bits are alike in a shard, which they chose
-        digests = both["text_digest"].combine_chunks()
-        own = [[digest] if known else [] for digest, known in zip(digests.to_pylist(), positive.tolist(), strict=True)]
         keys = pa.table(
             {
                 "round": pa.array((np.arange(len(both)) - starts[owners] + begin % sizes) % sizes),
                 "query_digest": pa.array(digest),
                 "query_id": query_column(chosen, "query_id", owners),
                 "positive_id": both["passage_id"],
-                "query_text": query_column(chosen, "text_digest", owners),
-                "positive_text": pa.array(own, pa.list_(digests.type)),
+                **clash_keys(chosen, owners, lists_of(both["text_digest"].combine_chunks(), 1)),
             }
         )
         label = {"score": both[LOGIT]} if scores else {"label": pa.array(positive.astype(np.int64))}

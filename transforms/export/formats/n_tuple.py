@@ -33,4 +33,5 @@ class NTuple(Format):
         columns = text_columns(chosen, positive, named)
         if scores:
             columns["scores"] = lists(logits_of(chosen, positive, negative))
-        return View(pa.table(columns), keys_of_positives(chosen, positive, place_in_query(chosen, positive)))
+        keys = keys_of_positives(chosen, positive, place_in_query(chosen, positive), negative)
+        return View(pa.table(columns), keys)

@@ -48,7 +48,8 @@ class PyLate(Format):
             "document_ids": lists_of(pa.concat_arrays(ids).take(pa.array(order)), negatives + 1),
             "scores": lists(logits_of(chosen, positive, negative)),
         }
-        return View(pa.table(columns), keys_of_positives(chosen, positive, place_in_query(chosen, positive)))
+        keys = keys_of_positives(chosen, positive, place_in_query(chosen, positive), negative)
+        return View(pa.table(columns), keys)
 
     def texts_of_row(self, negatives: int) -> int:
         return 1

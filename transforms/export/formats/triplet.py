@@ -30,7 +30,7 @@ class Triplet(Format):
         if scores:
             columns["scores"] = lists(logits_of(chosen, positive, negative[:, None]))
         rounds = chosen.negatives["selected"].to_numpy()[negative]
-        return View(pa.table(columns), keys_of_positives(chosen, positive, rounds))
+        return View(pa.table(columns), keys_of_positives(chosen, positive, rounds, negative[:, None]))
 
     def texts_of_row(self, negatives: int) -> int:
         return 3
