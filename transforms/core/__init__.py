@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["storage"],
     submod_attrs={
         "arrays": ["BoolArray", "FloatArray", "IntArray", "lowest_of", "sigmoid", "vectors_column"],
-        "block": ["Block", "TextsOf"],
+        "block": ["Block", "TextsOf", "table_from_bytes", "table_to_bytes"],
         "counters": ["NAMESPACE", "count", "counting_milliseconds"],
         "described": ["about", "in_chinese", "key"],
         "hashing": [

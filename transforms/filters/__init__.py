@@ -18,6 +18,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "registry": ["FILTERS", "make_filters", "meanings", "register_filter"],
         "screening": ["Screened", "candidates_for", "screen"],
         "threshold": ["passes", "sigmoid_passes"],
-        "verdicts": ["Meaning", "Reason", "Verdict"],
+        "verdicts": ["LIKE_A_POSITIVE", "Meaning", "Reason", "Verdict"],
     },
 )
