@@ -3,6 +3,10 @@
 # make test-all  set up, then run all tests but the long ones, as .ci/run does
 # make test-long set up, then run what takes ten minutes and more: kills at 25 moments, snapshots on an S3 server
 # make test-airflow  set up Airflow in an environment of its own, then run the DAGs of deploy/airflow in it
+# make test-engines  set up, then run hardneg behind job servers, with workers on two hosts (docs/engines.md)
+# make prism     build Beam's Prism with Go, for test-engines: five minutes of a core
+# make test-flink    set up, then try a Flink cluster, and run hardneg on it where Maven gives Beam's job server
+# make flink-up, make flink-down  a Flink cluster of one JobManager and two TaskManagers
 # make lint      set up, then check style, types and which room imports from which
 # make venv      only set up: a virtual environment in .venv
 # make clean     remove builds, caches and the demo; the virtual environment stays
@@ -13,9 +17,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AIRFLOW := .venv-airflow
 AIRFLOW_STAMP := $(AIRFLOW)/.installed
+ENGINES := .venv-engines
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-long test-airflow lint clean
+.PHONY: help venv demo test test-all test-long test-airflow test-engines prism test-flink flink-up flink-down lint clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +61,23 @@ $(AIRFLOW_STAMP): requirements-airflow.txt
 
 test-airflow: $(STAMP) $(AIRFLOW_STAMP)
 	$(AIRFLOW)/bin/python -m pytest deploy/airflow/tests --durations=5
+
+# Workers' environment, Prism and Flink are kept in .venv-engines. What a machine lacks is skipped, with a line that says so.
+test-engines: $(STAMP)
+	$(BIN)/python -m pytest deploy/engines/tests -m "not long" -k "not flink" --durations=5
+
+test-flink: $(STAMP)
+	$(BIN)/python -m pytest deploy/flink/tests --durations=5
+	$(BIN)/python -m pytest deploy/engines/tests -m "not long" -k flink --durations=5
+
+prism: $(STAMP)
+	GOBIN=$(CURDIR)/$(ENGINES) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$$($(BIN)/python -c 'from importlib.metadata import version; print(version("apache-beam"))')
+
+flink-up: $(STAMP)
+	$(BIN)/python deploy/flink/flink_cluster.py up $(ENGINES)
+
+flink-down:
+	$(BIN)/python deploy/flink/flink_cluster.py down $(ENGINES)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

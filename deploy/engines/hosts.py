@@ -100,6 +100,15 @@ class Host:
         path = f"{self.python.parent}:{kept.get('PATH', '')}"
         return kept | {"PATH": path, "TMPDIR": str(self.scratch), "OMP_NUM_THREADS": "1"}
 
+    def run(self, program: str) -> str:
+        """Run a Python program where the pool runs; return what it prints."""
+        command = [str(self.python), "-c", program]
+        if self.isolated:
+            assert self._pool is not None
+            command = ["nsenter", f"--target={self._pool.pid}", "--mount", "--uts", *command]
+        done = subprocess.run(command, env=self._environment(), cwd="/", capture_output=True, text=True, check=True)
+        return done.stdout
+
     def kill(self) -> None:
         """End the host at once, with all its processes, as a machine that loses its power does."""
         if self._pool is None:

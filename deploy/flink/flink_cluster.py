@@ -64,17 +64,21 @@ class Cluster:
             ["org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"],
             ["--executionMode", "cluster"],
         )
-        memory, settings = self._of_taskmanagers()
         for number in range(1, self.taskmanagers + 1):
-            self._run(
-                f"taskmanager-{number}",
-                [*memory, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"],
-                [*settings, "-D", f"taskmanager.resource-id=taskmanager-{number}"],
-            )
+            self.start_taskmanager(number)
         (self.folder / _RUNNING).write_text(
             json.dumps({"rest": self.rest, "rpc": self.rpc, "processes": self.processes}), encoding="utf-8"
         )
         self.await_taskmanagers(self.taskmanagers, seconds)
+
+    def start_taskmanager(self, number: int) -> None:
+        """Start one TaskManager; it finds its JobManager by itself."""
+        memory, settings = self._of_taskmanagers()
+        self._run(
+            f"taskmanager-{number}",
+            [*memory, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"],
+            [*settings, "-D", f"taskmanager.resource-id=taskmanager-{number}"],
+        )
 
     def await_taskmanagers(self, number: int, seconds: float = 180.0) -> None:
         """Wait until the JobManager counts so many TaskManagers.
@@ -84,7 +88,8 @@ class Cluster:
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if self.overview().get("taskmanagers") == number:
+            told = self.overview()  # a TaskManager is counted before its slots are
+            if (told.get("taskmanagers"), told.get("slots-total")) == (number, number * self.slots):
                 return
             time.sleep(0.5)
         raise RuntimeError(f"after {seconds:.0f} s the cluster has not {number} TaskManagers; see {self.folder}/*.log")

@@ -68,13 +68,24 @@ def _last_line(text: str) -> str:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Keep out of the log what is raised too: the client logs every error of a job with its traceback."""
-    root = logging.getLogger()
+    """Keep out of the log what is raised too.
+
+    The client logs every error of a job with its traceback, and its thread that reads messages dies of a lost server.
+    """
+    import grpc
+
+    def unless_lost(told: threading.ExceptHookArgs) -> None:
+        if not issubclass(told.exc_type, grpc.RpcError):
+            excepthook(told)
+
+    root, excepthook = logging.getLogger(), threading.excepthook
     before = root.level
     root.setLevel(logging.CRITICAL)
+    threading.excepthook = unless_lost
     try:
         yield
     finally:
+        threading.excepthook = excepthook
         root.setLevel(before)
 
 
