@@ -116,6 +116,7 @@ def _text_of(error: cyclopts.CycloptsError) -> str:
 from hardneg.pipelines.options.command_line import (
     CONFIG,
     DRY_RUN,
+    NO_WAIT,
     ROLLBACK,
     arguments_of,
     config_of_arguments,
@@ -148,11 +149,12 @@ def _mine(
     *,
     config_file: Annotated[Path | None, Parameter(name="--config", help=CONFIG[0])] = None,
     dry_run: Annotated[bool, Parameter(help=DRY_RUN[0])] = False,
+    no_wait: Annotated[bool, Parameter(help=NO_WAIT[0])] = False,
     given: Annotated[MineArguments, Parameter(name="*")] = NOTHING_GIVEN,
     beam_args: Annotated[list[str], Parameter(parse=False)],
 ) -> int:
     """Mine hard negatives: from a corpus, queries and known positives to Parquet triplets."""
-    from hardneg.pipelines.commands.driver import mine
+    from hardneg.pipelines.commands.driver import mine, submit
     from hardneg.pipelines.runs.work_folder import notes
     from hardneg.pipelines.terminal.display import watching
     from hardneg.pipelines.terminal.tables import mined_lines
@@ -173,6 +175,9 @@ def _mine(
         return DONE
     for note in notes(config):
         LOG.print(note, soft_wrap=True)
+    if no_wait:
+        submit(config, beam_args)
+        return _say_submitted(config.work_folder)
     with watching(config.work_folder, LOG):
         manifest = mine(config, beam_args)
     for said in mined_lines(config.output, manifest):
@@ -180,6 +185,12 @@ def _mine(
     if not any(shard["name"].startswith("triplets/") for shard in manifest["shards"]):
         LOG.print("No triplet was written: no candidate passed. See the verdicts in candidates/.", style="yellow")
     TOLD.update(of_run(config.output, manifest))
+    return DONE
+
+
+def _say_submitted(work: str) -> int:
+    TOLD.update(submitted=True, work=work)
+    OUTPUT.print(f"The job is submitted. When it has ended: hardneg publish {work}", markup=False, soft_wrap=True)
     return DONE
 
 
@@ -215,6 +226,7 @@ def _refresh(
         str | None,
         Parameter(help=ROLLBACK[0]),
     ] = None,
+    no_wait: Annotated[bool, Parameter(help=NO_WAIT[0])] = False,
     asked: Annotated[RefreshOptions, Parameter(name="*")],
     given: Annotated[RefreshArguments, Parameter(name="*")] = NOTHING_TO_REFRESH,
     beam_args: Annotated[list[str], Parameter(parse=False)],
@@ -230,12 +242,14 @@ def _refresh(
         TOLD.update(store=asked.store, snapshot=now, before=before)
         return DONE
     with watching(storage.join(asked.store, "work"), LOG):
-        done = refresh(asked, options_of_arguments(given, config_file), beam_args, tell)
+        done = refresh(asked, options_of_arguments(given, config_file), beam_args, tell, wait=not no_wait)
     TOLD.update(store=asked.store, snapshot=done.date)
     if not done.changed:
         OUTPUT.print(f"Nothing changed since {done.date}: LATEST names it still.")
         TOLD.update(changed=[], **of_run(done.folder, done.manifest))
         return DONE
+    if done.submitted:
+        return _say_submitted(storage.join(asked.store, "work"))
     return _say_snapshot(done.folder, done.date, done.manifest, done.refused, done.notes)
 
 

@@ -4,7 +4,8 @@
 
 The queries of the smallest digests are written to a folder of their own, and refreshed into a new store. Then 1 % of
 its passages and 1 % of its queries are changed (a third each: edited, deleted, added), with a seed, and refreshed; then
-the bi-encoder's weights are moved by a hundredth of their spread, as a short fine-tuning moves them. The judge stays.
+the bi-encoder's weights are moved by a hundredth of their spread, as a short fine-tuning moves them, and the judge is
+calibrated anew; until then it stays.
 Each step is a process of its own, `hardneg refresh --json`.
 """
 
@@ -53,10 +54,15 @@ def main() -> None:
     results = [{"step": name, **refresh(store, data, more, place)} for place, (name, more) in enumerate(steps.items())]
     write(data, *changed(*read(data)))
     results.append({"step": "1 % changed", **refresh(store, data, options, 2)})
-    # A judge is refused beside another bi-encoder than it was calibrated with, unless it looks at logits alone.
+    # A judge is refused beside another bi-encoder than it was calibrated with.
     student = given.work / "student"
     move(find_model(ModelSpec("bi-encoder", "bundled")), student)
-    results.append({"step": "another bi-encoder", **refresh(store, data, [*options, "--bi-encoder", str(student)], 3)})
+    results.append(
+        {
+            "step": "another bi-encoder",
+            **refresh(store, data, [*options, "--bi-encoder", str(student), "--recalibrate"], 3),
+        }
+    )
     for result in results:
         print(json.dumps(result))
     if given.results:

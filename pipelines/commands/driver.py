@@ -8,6 +8,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from hardneg.errors import OptionError, parameter
 from hardneg.pipelines.commands.publish import Check, Published, nothing_to_check, publish_run
 from hardneg.pipelines.graphs.mine import build
 from hardneg.pipelines.graphs.remine import build_from_run, held_out_of_run, stored_manifest
@@ -40,6 +41,21 @@ def mine(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None
     return _run(config, beam_args, texts_travel, page=True).manifest
 
 
+def submit(config: MineConfig, beam_args: Sequence[str]) -> None:
+    """Submit a mining run to an engine of others and leave; ``publish`` makes the output when its job has ended.
+
+    Raises:
+        OptionError: the runner is a local one, which works in this process.
+    """
+    options = pipeline_options(beam_args)
+    _refuse_local(options)
+    plan = make_plan(config, options)
+    inputs = plan.stored["inputs"] if config.from_run else describe_inputs(plan.files)
+    asked = Publication.of(plan, inputs, state_of(config, inputs, plan.scores), {})
+    with explaining_full_disks(), working(plan, ended=False):
+        _run_pipeline(plan, options, asked, wait=False)
+
+
 def mine_tables(config: MineConfig, beam_args: Sequence[str]) -> dict[str, Any]:
     """Run a mining configuration to a published output, without page and formats; return its manifest."""
     return _run(config, beam_args, None, page=False).manifest
@@ -52,8 +68,11 @@ def mine_snapshot(
     state: State,
     snapshot: dict[str, Any],
     still_ours: Check,
-) -> Published:
+    wait: bool = True,
+) -> Published | None:
     """Run a configuration to a snapshot of a store, which this process holds.
+
+    Without waiting for the engine that runs it, None: ``publish`` makes the snapshot when its job has ended.
 
     Args:
         config: the options; ``output`` is the snapshot's folder.
@@ -62,10 +81,18 @@ def mine_snapshot(
         state: what decides the result.
         snapshot: as in ``Publication``.
         still_ours: as in ``publish_run``.
+        wait: whether to wait for the engine.
     """
     options = pipeline_options(beam_args)
+    if not wait:
+        _refuse_local(options)
     plan = replace(make_plan(config, options), result=storage.join(config.work_folder, "result"))
-    return _run_plan(plan, options, Publication.of(plan, inputs, state, snapshot), True, still_ours)
+    asked = Publication.of(plan, inputs, state, snapshot)
+    if not wait and not ended_before(plan.work, asked):
+        with explaining_full_disks(), working(plan, ended=False):
+            _run_pipeline(plan, options, asked, wait=False)
+        return None
+    return _run_plan(plan, options, asked, True, still_ours)
 
 
 def _run(config: MineConfig, beam_args: Sequence[str], texts_travel: bool | None, page: bool) -> Published:
@@ -85,10 +112,21 @@ def _run_plan(
     ended = ended_before(plan.work, asked)
     with explaining_full_disks(), working(plan, ended):
         if not ended:
-            asked.write(plan.work)
-            clear(asked.result)
-            run_graph(plan, options, build_from_run if plan.config.from_run else build)
+            _run_pipeline(plan, options, asked)
         return publish_run(plan.work, page, still_ours)
+
+
+def _run_pipeline(plan: Plan, options: PipelineOptions, asked: Publication, wait: bool = True) -> None:
+    asked.write(plan.work)
+    clear(asked.result)
+    run_graph(plan, options, build_from_run if plan.config.from_run else build, wait)
+
+
+def _refuse_local(options: PipelineOptions) -> None:
+    if is_local_run(options):
+        raise OptionError(
+            f"{parameter('no_wait')} leaves a job to an engine of others: name its runner after --, or leave it out."
+        )
 
 
 def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:

@@ -49,6 +49,7 @@ class Refreshed:
         changed: what changed since, in words; empty: nothing, so nothing was mined.
         refused: the sentences of the gates that were not passed.
         notes: what else there is to say.
+        submitted: whether an engine has the job and nobody waited: there is no snapshot and no manifest yet.
     """
 
     store: str
@@ -59,6 +60,7 @@ class Refreshed:
     changed: list[str]
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    submitted: bool = False
 
 
 def refresh(
@@ -66,6 +68,7 @@ def refresh(
     options: Mapping[str, Any],
     beam_args: Sequence[str],
     say: Callable[[str], object] = lambda line: None,
+    wait: bool = True,
 ) -> Refreshed:
     """Mine again into a snapshot of a store.
 
@@ -74,6 +77,7 @@ def refresh(
         options: those of ``mine`` that were given.
         beam_args: Beam's own.
         say: is told what a person should know while it runs.
+        wait: whether to wait for the engine that runs it, and publish.
 
     Raises:
         LockedError: another refresh holds the store.
@@ -82,11 +86,15 @@ def refresh(
     if not storage.is_local(asked.store):
         use_filesystem_options(beam_args)
     with explaining_full_disks(), holding(asked.store, say) as lock:
-        return _refresh(asked, options, beam_args, lock.check)
+        return _refresh(asked, options, beam_args, lock.check, wait)
 
 
 def _refresh(
-    asked: RefreshOptions, options: Mapping[str, Any], beam_args: Sequence[str], still_ours: Callable[[], None]
+    asked: RefreshOptions,
+    options: Mapping[str, Any],
+    beam_args: Sequence[str],
+    still_ours: Callable[[], None],
+    wait: bool,
 ) -> Refreshed:
     store, gates = asked.store, gates_of(options.get("gates", {}), asked.gate)
     before = latest_snapshot(store)
@@ -128,7 +136,9 @@ def _refresh(
         "gates": gates.model_dump(),
         "keep": asked.keep or options.get("keep") or KEEP,
     }
-    done = mine_snapshot(config, beam_args, inputs, state, snapshot, still_ours)
+    done = mine_snapshot(config, beam_args, inputs, state, snapshot, still_ours, wait)
+    if done is None:
+        return Refreshed(store, date, "", {}, before, changed, submitted=True)
     return Refreshed(store, date, done.folder, done.manifest, before, changed, done.refused, done.notes)
 
 

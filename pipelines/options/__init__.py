@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "command_line": [
             "CONFIG",
             "DRY_RUN",
+            "NO_WAIT",
             "arguments_of",
             "config_of_arguments",
             "option_of",

@@ -40,6 +40,10 @@ DRY_RUN = (
     "Check the input, time the models on a sample, print what the run would take, stop.",
     "检查输入、用样本测一下模型速度、打印预估开销，然后停止",
 )
+NO_WAIT = (
+    "Leave once the engine has the job: for launchers that may not wait; `hardneg publish WORK` makes the output.",
+    "引擎接受作业后立即退出：用于不能等待的启动器；之后用 `hardneg publish WORK` 发布结果",
+)
 JSON_FILE = ("Write all of it to this file, too.", "同时把全部内容写入这个 JSON 文件")
 WHY = (
     "QUERY PASSAGE, each an id or else the exact text: print what became of this pair, and why, instead.",

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from hardneg.errors import InputError, OptionError, parameter
 from hardneg.pipelines.options.denoise import THRESHOLDS
 from hardneg.pipelines.options.former import upgraded
+from hardneg.transforms.core import storage
 from hardneg.transforms.output.finished_run import FinishedRun
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -57,10 +58,10 @@ def load_options(path: str) -> dict[str, Any]:
     file, named = Path(path), f"{parameter('config')} {path}"
     try:
         if file.suffix == ".json":
-            loaded = upgraded(json.loads(file.read_text(encoding="utf-8"))["options"])
+            loaded = upgraded(json.loads(_text(path))["options"])
             # To replace an output is a decision of its day, not of the run that is repeated.
             return {name: value for name, value in loaded.items() if value is not None and name != "overwrite"}
-        told = tomllib.loads(file.read_text(encoding="utf-8"))
+        told = tomllib.loads(_text(path))
         options = {name.replace("-", "_"): value for name, value in told.items()}
         if "from" in options:
             options["from_run"] = options.pop("from")
@@ -73,6 +74,10 @@ def load_options(path: str) -> dict[str, Any]:
         raise InputError(
             f'{named}: it has no "options"; give a TOML file or a run\'s manifest.json.', path=path
         ) from None
+
+
+def _text(path: str) -> str:
+    return storage.read_file(path).decode("utf-8") if not storage.is_local(path) else Path(path).read_text("utf-8")
 
 
 def options_of_run(run: str, given: Collection[str]) -> dict[str, Any]:

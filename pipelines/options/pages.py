@@ -17,6 +17,7 @@ from hardneg.pipelines.options.command_line import (
     DRY_RUN,
     GROUPS,
     JSON_FILE,
+    NO_WAIT,
     ROLLBACK,
     WHY,
     about_of,
@@ -39,7 +40,7 @@ COMMANDS: dict[str, tuple[type[BaseModel], dict[str, tuple[str, str]]]] = {
     "evaluate": (EvaluateOptions, {"--json": JSON_FILE}),
     "export": (ExportOptions, {}),
     "train-judge": (TrainOptions, {}),
-    "refresh": (RefreshOptions, {"--rollback": ROLLBACK}),
+    "refresh": (RefreshOptions, {"--rollback": ROLLBACK, "--no-wait": NO_WAIT}),
 }
 _TITLE = ("# Options of `hardneg mine` and `hardneg calibrate`", "# `hardneg mine` 和 `hardneg calibrate` 的选项")
 _OTHERS = (
@@ -102,6 +103,7 @@ def _rows(group: str, language: int) -> Iterator[tuple[str, str, str]]:
             yield f"`{written}`", default_of(field, language), said
     if group == "output":
         yield "`--dry-run`", ("off", "关")[language], DRY_RUN[language]
+        yield "`--no-wait`", ("off", "关")[language], NO_WAIT[language]
         yield "`--config`", "", CONFIG[language]
 
 

@@ -27,11 +27,11 @@ _OUR_CODE = re.compile(r'File "[^"\n]*(?<!apache_beam)[\\/](transforms|pipelines
 _AGAIN = "start the same command again, and it goes on from its store."
 
 
-def run_on_engine(pipeline: beam.Pipeline) -> None:
-    """Submit a graph and wait for its end; an interrupted wait cancels the job."""
+def run_on_engine(pipeline: beam.Pipeline, wait: bool = True) -> None:
+    """Submit a graph and, unless told not to, wait for its end; an interrupted wait cancels the job."""
     with _unlogged():
         result = pipeline.run()
-        if result is None:  # a dry run of a service
+        if result is None or not wait:  # None: a dry run of a service
             return
         with _telling_counters(result):
             try:

@@ -91,8 +91,10 @@ def threads_of(workers: int) -> int:
     return min(share, int(limit)) if limit.isdecimal() and int(limit) else share
 
 
-def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeline, Plan], None]) -> None:
-    """Build and run a graph to its end.
+def run_graph(
+    plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeline, Plan], None], wait: bool = True
+) -> None:
+    """Build a graph and run it to its end; or leave once an engine of others has it.
 
     Raises:
         HardnegError: what a worker found wrong with the input.
@@ -110,7 +112,7 @@ def run_graph(plan: Plan, options: PipelineOptions, build: Callable[[beam.Pipeli
             with ending_with_this_process():
                 pipeline.run().wait_until_finish()
         else:
-            run_on_engine(pipeline)
+            run_on_engine(pipeline, wait)
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         if "KeyboardInterrupt" in text:  # a local worker was interrupted, and Beam made an error of it
