@@ -3,6 +3,7 @@
 # make test-all  set up, then run all tests but the long ones, as .ci/run does
 # make test-long set up, then run what takes ten minutes and more: kills at 25 moments, snapshots on an S3 server
 # make test-airflow  set up Airflow in an environment of its own, then run the DAGs of deploy/airflow in it
+# make test-dataflow  set up Beam's libraries of Google Cloud in an environment beside, then make the job and look at it
 # make test-engines  set up, then run hardneg behind job servers, with workers on two hosts (docs/engines.md)
 # make prism     build Beam's Prism with Go, for test-engines: five minutes of a core
 # make test-flink    set up, then try a Flink cluster, and run hardneg on it where Maven gives Beam's job server
@@ -17,10 +18,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AIRFLOW := .venv-airflow
 AIRFLOW_STAMP := $(AIRFLOW)/.installed
+DATAFLOW := .venv-dataflow
+DATAFLOW_STAMP := $(DATAFLOW)/.installed
 ENGINES := .venv-engines
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-long test-airflow test-engines prism test-flink flink-up flink-down lint clean
+.PHONY: help venv demo test test-all test-long test-airflow test-dataflow test-engines prism test-flink flink-up flink-down lint clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +66,17 @@ test-airflow: $(STAMP) $(AIRFLOW_STAMP)
 	$(AIRFLOW)/bin/python -m pytest deploy/airflow/tests --durations=5
 
 # Workers' environment, Prism and Flink are kept in .venv-engines. What a machine lacks is skipped, with a line that says so.
+# What Beam needs for Google Cloud beside our own environment, which it stands upon: PyTorch is not installed twice.
+$(DATAFLOW_STAMP): requirements-dataflow.txt $(STAMP)
+	$(PYTHON) -m venv $(DATAFLOW)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' \
+		> "$$($(DATAFLOW)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/hardneg.pth"
+	$(DATAFLOW)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-dataflow.txt
+	@touch $@
+
+test-dataflow: $(DATAFLOW_STAMP)
+	$(DATAFLOW)/bin/python -m pytest deploy/dataflow/tests --durations=5
+
 test-engines: $(STAMP)
 	$(BIN)/python -m pytest deploy/engines/tests -m "not long" -k "not flink" --durations=5
 

@@ -61,7 +61,7 @@ def add_calibration(
         | "Cutoff" >> beam.MapTuple(lambda _, digest: digest)
     )
     cutoff = AsSingleton(largest)
-    sample = merged | "Score sample" >> ScoreSample(plan.job, config.target, cutoff)
+    sample = merged | "Score sample" >> plan.on_model_workers(ScoreSample(plan.job, config.target, cutoff))
     missing, seen = (
         sample.counts
         | f"Only {name}" >> beam.Filter(lambda counted, name: counted[0] == name, name)
@@ -76,6 +76,5 @@ def add_calibration(
 
 def add_mining(plan: Plan, calibrated: Calibrated) -> Any:
     """Add judging and selection; return the tagged outputs of ``MineBlocks``."""
-    return calibrated.blocks | "Mine" >> MineBlocks(
-        plan.job, plan.config.output_shards, AsSingleton(calibrated.judge), calibrated.cutoff
-    )
+    mining = MineBlocks(plan.job, plan.config.output_shards, AsSingleton(calibrated.judge), calibrated.cutoff)
+    return calibrated.blocks | "Mine" >> plan.on_model_workers(mining)

@@ -121,7 +121,7 @@ def build_reading(pipeline: beam.Pipeline, plan: Plan) -> Read:
         *_found(plan, known, rows.queries, segments, AsList(rejected)),
     ]
     check = CheckModels(work, plan.models, plan.place, config.allow_unknown_tokens, plan.threads)
-    models = segments | "Check models" >> check
+    models = segments | "Check models" >> plan.on_model_workers(check)
     segment_counts = segments | "Count segments" >> beam.FlatMap(
         count_segments, work, [each.name for each in config.retrievers if each.encodes_passages]
     )
@@ -176,8 +176,10 @@ def build_indexes(pipeline: beam.Pipeline, plan: Plan, read: Read) -> tuple[beam
     done = []
     for retriever in plan.config.retrievers:
         if index := retriever.index(plan.site):
+            index = plan.on_model_workers(index) if retriever.spec else index
             done.append(_counted(segments | f"Index {retriever.name}" >> index, read.counts))
         if encode := retriever.encode(plan.site):
+            encode = plan.on_model_workers(encode) if retriever.spec else encode
             blocks = _counted(blocks | f"Encode queries {retriever.name}" >> encode, read.counts)
     # A segment is searched when every index of every segment is there.
     numbers = segments | "Numbers" >> beam.Map(lambda info: info.number).with_output_types(int)

@@ -27,7 +27,17 @@ from hardneg.transforms.output.run_tables import columns_of
 # What may differ from the run that is read: everything else decided what was retrieved, or how it was scored.
 _FREE = {
     *DenoiseOptions.model_fields,
-    *("output", "output_shards", "overwrite", "work", "block_size", "from_run", "score_missing", "segments"),
+    *(
+        "output",
+        "output_shards",
+        "overwrite",
+        "work",
+        "block_size",
+        "accelerator",
+        "from_run",
+        "score_missing",
+        "segments",
+    ),
     *("format", "cross_encoder_batch", "cross_encoder_requests", "cross_encoder_timeout"),
 }
 # Counts of what was read, which stays.

@@ -82,6 +82,19 @@ class OutputOptions(BaseModel):
         json_schema_extra=about("一起传输的查询数；worker 更多时调小", group="machinery", file_only=True),
     )
 
+    accelerator: str | None = Field(
+        None,
+        min_length=1,
+        description="On Dataflow, what workers of the stages that run models have, in Beam's words: "
+        "`type:nvidia-l4;count:1;install-nvidia-driver`. The other stages' workers stay without.",
+        json_schema_extra=about(
+            "在 Dataflow 上，运行模型的阶段的 worker 配什么加速器，按 Beam 的写法："
+            "`type:nvidia-l4;count:1;install-nvidia-driver`；其他阶段的 worker 不配",
+            group="machinery",
+            file_only=True,
+        ),
+    )
+
     @model_validator(mode="after")
     def _folders_lie_apart(self) -> OutputOptions:
         given = (self.output, self.work_folder)

@@ -104,6 +104,11 @@ class Plan:
             fingerprint=self.stored.get("models", {}).get("cross_encoder", {}).get("fingerprint"),
         )
 
+    def on_model_workers(self, stage: Any) -> Any:
+        """Return a stage that runs models, with what it asks of its workers' machines: an environment of its own."""
+        accelerator = self.config.accelerator
+        return stage.with_resource_hints(accelerator=accelerator) if accelerator else stage
+
     @property
     def conditions(self) -> dict[str, Any]:
         """What a threshold that is brought along must have been made for."""

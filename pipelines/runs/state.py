@@ -28,7 +28,7 @@ State = dict[str, Any]
 # Options that say where things lie or how the work is cut: what they name is in the state by its bytes.
 _ELSEWHERE = {
     *("input", "split", "corpus", "queries", "qrels", "pairs", "holdout", "judge_file", "marks"),
-    *("output", "work", "overwrite", "from_run", "score_missing", "store", "segments", "block_size"),
+    *("output", "work", "overwrite", "from_run", "score_missing", "store", "segments", "block_size", "accelerator"),
     *("bi_encoder", "retriever", "cross_encoder"),
     # What decides at a calibration: its judge is in the state.
     *("target_false_negative_rate", "target_leak_rate", "gamma", "calibration_queries"),
