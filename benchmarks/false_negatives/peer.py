@@ -99,7 +99,8 @@ def mine(encoder: SentenceTransformer, collection: Collection, **options: Any) -
     )
     corpus = list(collection.passages.values())
     with contextlib.redirect_stderr(io.StringIO()):  # it always draws a bar
-        mined = mine_hard_negatives(dataset, encoder, corpus=corpus, range_max=RANGE_MAX, verbose=False, **options)
+        asked = {"range_max": RANGE_MAX, "verbose": False, **options}
+        mined = mine_hard_negatives(dataset, encoder, corpus=corpus, **asked)
     passage_of = {text: passage for passage, text in reversed(collection.passages.items())}
     queries_of: dict[str, list[str]] = {}
     for query, text in collection.queries.items():

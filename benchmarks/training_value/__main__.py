@@ -1,163 +1,179 @@
-"""What mined negatives are worth: a bi-encoder is fine-tuned on each kind of them and evaluated on other articles.
+"""What mined negatives are worth: bases are trained on each arm's negatives and asked about what they have not seen.
 
-    python -m benchmarks.training_value --data DATA --work WORK [--only NAME ...] [--table]
+    python -m benchmarks.training_value --collection FOLDER ... --work WORK [--base static ...] [--table]
 
-The bundled bi-encoder is trained for one epoch on 2,000 queries of squad11 train, with one negative each, and
-retrieves for all questions of squad11 test (of other articles) from the whole corpus. On cmrc2018, three kinds are
-tried with bundled-multilingual and 1,000 queries. Each finished (kind, seed) is a line in --results, with the rank of
-the relevant passage of every test question, and is not done again, nor is one whose training set, loss and sampler are
-those of another; mined sets lie in --sets, as ids. A GPU is used if there is one. It all takes about seven hours on
-2 cores; --table only prints what is there.
+FOLDER is a collection in the BEIR layout with ``qrels/train.tsv``; ``task.py`` says where its truth and its test are.
+It is mined for 300 training queries, five negatives each, by every arm; then each (base, arm, negatives, loss, seed)
+is trained with the same anchors, the same positives and as many steps, and asked. Each finished one is a line in
+--results, and is not done again. WORK keeps runs, embeddings and logits, so a killed command goes on. --table prints
+what is there, and --figure draws it.
+
+The learning rate was chosen by ``--rates``: on training intents of banking77 alone, without hard negatives.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.training_value.arms import Arm, Kind, make_arm
-from benchmarks.training_value.fit import Budget, evaluate, fine_tune, load
-from benchmarks.training_value.sets import MinedSets
+from benchmarks.training_value.bases import BASES, load_base
+from benchmarks.training_value.figure import draw
+from benchmarks.training_value.negatives import ASKED, Mined, Miners
 from benchmarks.training_value.table import table
-from benchmarks.withheld import read_qrels
+from benchmarks.training_value.task import TRAIN_QUERIES, Task, Test, read_task
+from benchmarks.training_value.training import BATCH, EPOCHS, LOSSES, Row, ask, rate_of, train
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[1] / "results" / "training_curve.jsonl"
+SEEDS = {"static": 10, "minilm": 3, "minilm-reset": 3}
+IN_BATCH_LOSSES = tuple(loss for loss in LOSSES if loss.startswith("mnrl"))
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is trained on what; lines of one setting are compared with each other.
-
-    Attributes:
-        scale: what cosines are multiplied by in the loss: one over the temperature that the bi-encoder was trained at.
-    """
+class Training:
+    """One training; what a line is known by."""
 
     collection: str
-    split: str
-    queries: int
-    bi_encoder: str
-    batch_size: int = 64
-    max_length: int = 160
-    epochs: int = 1
-    learning_rate: float = 2e-5
-    scale: float = 20.0
-
-    @property
-    def budget(self) -> Budget:
-        return Budget(self.batch_size, self.max_length, self.epochs, self.learning_rate, self.scale)
+    base: str
+    arm: str
+    negatives: int
+    loss: str
+    seed: int
 
 
-THREE_SEEDS = (Kind.IN_BATCH, Kind.DENSE, Kind.PEER_RERANKED, Kind.HARDNEG)
-CHINESE = (Kind.UNTRAINED, Kind.IN_BATCH, Kind.DENSE, Kind.HARDNEG)
+def schedule(miners: Miners, base: str, negatives: int, seeds: int) -> Iterator[Training]:
+    """Yield what is to be trained, seed by seed, so that what is there can be compared at any time."""
+    name = miners.task.name
+    yield Training(name, base, "untrained", negatives, "none", 0)
+    for seed in range(seeds):
+        for loss in LOSSES:
+            arms = ["in-batch"] if loss in IN_BATCH_LOSSES else []
+            yield from (Training(name, base, arm, negatives, loss, seed) for arm in [*arms, *miners.arms()])
 
 
-def settings(queries: int, epochs: int, batch_size: int) -> list[Setting]:
-    more = {"epochs": epochs, "batch_size": batch_size}
-    return [
-        Setting("squad11", "test", queries, "bundled", **more),
-        Setting("cmrc2018", "test", queries // 2, "bundled-multilingual", scale=100.0, **more),
-    ]
+def rows_of(miners: Miners, asked: Training, mined: Mined) -> list[Row]:
+    """Return an arm's rows: one a negative, or, for ``group``, one a query. A query without negatives has none."""
+    train_on = miners.task.train
+    rows: list[Row] = []
+    for query, known in miners.positives(asked.arm).items():
+        anchor = train_on.queries[query]
+        positives = [train_on.passages[each] for each in known]
+        texts = [train_on.passages[each] for each in mined[query]]
+        if asked.arm == "in-batch":
+            rows.append((anchor, positives[0], []))
+        elif asked.loss == "group":
+            rows += [(anchor, positives[0], texts)] if texts else []
+        else:
+            rows += [(anchor, positives[place % len(positives)], [text]) for place, text in enumerate(texts)]
+    return rows
 
 
-def schedule(setting: Setting) -> Iterator[tuple[Kind, int]]:
-    """Yield (kind, seed) in the order that is most telling if it is stopped early."""
-    kinds = list(Kind) if setting.collection == "squad11" else list(CHINESE)
-    yield from ((kind, 0) for kind in kinds)
-    if setting.collection == "squad11":
-        yield from ((kind, seed) for seed in (1, 2) for kind in THREE_SEEDS)
-
-
-def run(setting: Setting, mined: MinedSets, arm: Arm, seed: int) -> dict[str, Any]:
-    """Train and evaluate once; return the line."""
-    relevant = read_qrels(mined.folder / "qrels" / f"{setting.split}.tsv")
+def run(miners: Miners, asked: Training, work: Path, rate: float | None = None) -> dict[str, Any]:
+    """Train and ask once; return the line."""
     start = time.perf_counter()
-    model = load(setting.bi_encoder)
-    if arm.rows is not None:
-        fine_tune(model, arm, setting.budget, seed, setting.bi_encoder)
-    trained = time.perf_counter() - start
-    queries = {query: mined.texts[query] for query in sorted(relevant)}
-    figures, ranks = evaluate(model, mined.corpus, queries, {query: set(ids) for query, ids in relevant.items()})
+    nothing: Mined = {query: [] for query in miners.task.train.queries}
+    has_negatives = asked.arm not in ("untrained", "in-batch")
+    mined = miners.mined(asked.arm, asked.seed) if has_negatives else nothing
+    mined = {query: ids[: asked.negatives] for query, ids in mined.items()}
+    rows = rows_of(miners, asked, mined) if asked.arm != "untrained" else []
+    model = load_base(asked.base, work, miners.task.texts, asked.seed)
+    steps = EPOCHS * -(-len(nothing) * asked.negatives // BATCH)
+    if rows:
+        known = miners.run if asked.loss == "mnrl-no-false-negatives" else None
+        train(model, rows, asked.loss, steps, rate or rate_of(asked.base, asked.loss), asked.seed, known)
+    scores = ask(model, miners.task.test)
+    count = sum(map(len, mined.values()))
+    rate_of_false = miners.false_rate(mined)
     return {
-        **asdict(setting),
-        "kind": arm.kind.value,
-        "seed": seed,
-        "rows": 0 if arm.rows is None else len(arm.rows),
-        **{name: round(value, 4) for name, value in figures.items()},
-        "ranks": ranks,
-        "training_seconds": round(trained),
-        "on": {
-            "device": model.device.type,
-            "cores": os.cpu_count(),
-            "processor": platform.machine(),
-            **{name: version(name) for name in ("torch", "sentence-transformers", "transformers", "hardneg-models")},
-        },
+        **vars(asked),
+        "queries": len(nothing),
+        "rows": len(rows),
+        "steps": steps if rows else 0,
+        "false": None if rate_of_false is None else round(rate_of_false, 4),
+        "yield": round(count / (len(nothing) * asked.negatives), 4),
+        "hardness": round(miners.hardness(mined), 4) if count else None,
+        "ndcg@10": round(scores.ndcg, 5),
+        "map": round(scores.map, 5),
+        "recall@10": round(scores.recall, 5),
+        "groups": [round(each, 4) for each in scores.groups],
+        "sizes": [len(group) for group in miners.task.test.groups],
+        "seconds": round(time.perf_counter() - start, 1),
     }
 
 
-def same_training(lines: list[dict[str, Any]], mined: MinedSets, arm: Arm, seed: int) -> dict[str, Any] | None:
-    """Return the line of a training that has been done for another kind: of equal rows, which give equal figures."""
-    for line in lines:
-        if line["seed"] == seed and arm.trains_as(make_arm(Kind(line["kind"]), mined, seed)):
-            print(f"  its training set is that of {line['kind']}, row for row", flush=True)
-            return {**line, "kind": arm.kind.value, "trained_as": line["kind"]}
-    return None
+def try_rates(miners: Miners, base: str, work: Path) -> None:
+    """Print what learning rates give on a quarter of the training intents, trained on the others: no test, no miner."""
+    task = miners.task
+    assert task.is_relevant is not None
+    queries = sorted(task.train.queries)
+    held = queries[::4]
+    near = {query: frozenset(p for p in task.train.passages if task.is_relevant(query, p)) for query in held}
+    kept = [q for q in queries if not any(task.is_relevant(other, task.train.known[q][0]) for other in held)]
+    parts: dict[str, Any] = {name: {q: getattr(task.train, name)[q] for q in kept} for name in ("queries", "known")}
+    test = Test(task.train.passages, {q: task.train.queries[q] for q in held}, near)
+    part = Task(replace(task.train, **parts), test, task.is_relevant)
+    for arm, loss in (("untrained", "none"), ("in-batch", "mnrl"), ("random", "triplet"), ("random", "group")):
+        for rate in (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2) if arm != "untrained" else (0.0,):
+            asked = Training(task.name, base, arm, ASKED, loss, 0)
+            line = run(replace(miners, task=part), asked, work, rate)
+            print(f"{arm}, {loss}, rate {rate:g}: nDCG@10 {line['ndcg@10']:.4f}, MAP {line['map']:.4f}", flush=True)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def matching(lines: list[dict[str, Any]], setting: Setting) -> list[dict[str, Any]]:
-    return [line for line in lines if all(line[name] == value for name, value in asdict(setting).items())]
-
-
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the folder of the collections")
-    parser.add_argument("--work", type=Path, help="where hardneg's runs are kept, to go on with")
-    parser.add_argument("--sets", type=Path, default=RESULTS / "training_sets", help="mined sets; default: %(default)s")
-    parser.add_argument("--results", type=Path, default=RESULTS / "training_value.jsonl", help="default: %(default)s")
-    parser.add_argument("--queries", type=int, default=2000, help="train queries; half of it for cmrc2018")
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--collection", choices=["squad11", "cmrc2018"], help="only this one")
-    parser.add_argument("--only", action="append", type=Kind, default=[], help=", ".join(Kind))
+    parser.add_argument("--collection", type=Path, action="append", default=[], help="a folder; may be repeated")
+    parser.add_argument("--work", type=Path, help="where everything expensive is kept, to go on with")
+    parser.add_argument("--base", choices=BASES, action="append", help="default: static; may be repeated")
+    parser.add_argument("--negatives", type=int, action="append", help=f"of a row's query; default: {ASKED} and 1")
+    parser.add_argument("--seeds", type=int, help="default: ten of the static base, three of the others")
+    parser.add_argument("--queries", type=int, default=TRAIN_QUERIES, help="training queries")
+    parser.add_argument("--arm", action="append", help="only this one; may be repeated")
+    parser.add_argument("--loss", choices=LOSSES, action="append", help="only this one; may be repeated")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    parser.add_argument("--rates", action="store_true", help="only try learning rates, on training intents")
+    parser.add_argument("--figure", type=Path, help="draw what is there into this SVG")
     parser.add_argument("--table", action="store_true", help="train nothing; print what is there")
-    args = parser.parse_args()
-    if not args.table and not (args.data and args.work):
-        parser.error("--data and --work must be given, unless --table is")
-    for setting in settings(args.queries, args.epochs, args.batch_size):
-        if args.collection not in (None, setting.collection):
-            continue
-        if not args.table:
-            sets = MinedSets(args.data / setting.collection, setting.queries, setting.bi_encoder, args.sets, args.work)
-            work_through(setting, sets, args.results, args.only)
-        if done := matching(read_lines(args.results), setting):
-            print(table(done), flush=True)
+    args = parser.parse_args(argv)
+    if not args.table and not args.figure and not (args.collection and args.work):
+        parser.error("--collection and --work must be given, unless --table or --figure is")
+    for folder in args.collection:
+        task = read_task(folder, args.queries)
+        miners = Miners(task, args.work / folder.name, args.work / "store")
+        for base in args.base or ["static"]:
+            if args.rates:
+                try_rates(miners, base, args.work)
+                continue
+            for negatives in args.negatives or [ASKED, 1]:
+                due = list(schedule(miners, base, negatives, args.seeds or SEEDS[base]))
+                due = [each for each in due if each.loss in (args.loss or [each.loss])]
+                work_through(miners, [each for each in due if each.arm in (args.arm or [each.arm])], args)
+    lines = read_lines(args.results)
+    if args.figure:
+        draw(lines, args.figure)
+    print(table(lines))
 
 
-def work_through(setting: Setting, mined: MinedSets, results: Path, only: list[Kind]) -> None:
-    done = {(line["kind"], line["seed"]) for line in matching(read_lines(results), setting)}
-    due = [
-        (kind, seed)
-        for kind, seed in schedule(setting)
-        if (not only or kind in only) and (kind.value, seed) not in done
-    ]
-    for kind, seed in due:
-        print(f"{setting.collection}: {kind.value}, seed {seed}", flush=True)
-        arm = make_arm(kind, mined, seed)
-        line = same_training(matching(read_lines(results), setting), mined, arm, seed) or run(setting, mined, arm, seed)
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        print("  " + ", ".join(f"{name} {line[name]:.4f}" for name in ("ndcg@10", "mrr@10", "recall@10")), flush=True)
+def work_through(miners: Miners, due: list[Training], args: argparse.Namespace) -> None:
+    names = Training.__dataclass_fields__
+    done = {Training(**{name: line[name] for name in names}) for line in read_lines(args.results)}
+    for asked in due:
+        if asked not in done:
+            line = run(miners, asked, args.work)
+            with args.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            print(
+                f"{asked.collection}, {asked.base}, {asked.arm}, {asked.negatives}, {asked.loss}, {asked.seed}: "
+                f"nDCG@10 {line['ndcg@10']:.4f} in {line['seconds']} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
-from benchmarks.training_value import sets
-from benchmarks.training_value.sets import MinedSets
+from benchmarks.training_value.articles import sets
+from benchmarks.training_value.articles.sets import MinedSets
 
 
 class Kind(StrEnum):

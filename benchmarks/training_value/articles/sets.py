@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 from sentence_transformers.util import mine_hard_negatives
 
-from benchmarks.training_value.fit import load
-from benchmarks.training_value.judge import StoredJudge
+from benchmarks.training_value.articles.fit import load
+from benchmarks.training_value.articles.judge import StoredJudge
 from benchmarks.withheld import Qrels, read_qrels
 from hardneg.pipelines.cli import run as hardneg
 from hardneg.transforms.core.text import passage_string

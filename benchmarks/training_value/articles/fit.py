@@ -19,7 +19,7 @@ from hardneg.transforms.models.spec import ModelSpec
 from hardneg.transforms.training.judge_training import keep_freed_memory
 
 if TYPE_CHECKING:
-    from benchmarks.training_value.arms import Arm
+    from benchmarks.training_value.articles.arms import Arm
 
 CUTOFF = 10
 MISSED = "."  # in place of a rank: not among the first ten

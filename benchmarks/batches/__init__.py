@@ -1,0 +1,1 @@
+"""How many rows meet, in a batch that is read in order, what is relevant to their query?"""
