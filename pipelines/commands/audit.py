@@ -29,6 +29,7 @@ from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluati
 from hardneg.transforms.inputs.formats.registry import place_of
 from hardneg.transforms.inputs.judgements import read_judgements
 from hardneg.transforms.inputs.looking import plan_files
+from hardneg.transforms.inputs.rejections import left_out
 from hardneg.transforms.output.avoided import avoided_by_run
 from hardneg.transforms.output.finished_run import FinishedRun
 
@@ -85,14 +86,16 @@ def audit(paths: Sequence[str], options: AuditOptions) -> AuditReport:
     """
     files = find_triplet_files(paths)
     run = _run_of(files)
-    known, findings = _known(options, run)
-    held_out = held_out_of(read_evaluation_sets(options.holdout, options.min_relevance))
+    known, findings, notes = _known(options, run)
+    sets = read_evaluation_sets(options.holdout, options.min_relevance)
+    held_out = held_out_of(sets)
     names = ColumnNames(options.anchor_column, options.positive_column, tuple(options.negative_column))
     layouts = [layout_of(file, names) for file in files]
     records = _records(files, layouts)
     if not len(records) and not records.flaws:
         raise InputError(f"{paths[0]} has no row: there is nothing to check.", path=paths[0])
-    notes = [_compared(options, known, records, run)] if options.qrels else []
+    notes += [_compared(options, known, records, run)] if options.qrels else []
+    notes += [note for each in sets for note in left_out(each.rejections, "holdout")]
     held_queries, held_passages = held_out_texts(held_out, records, run)
     if options.holdout:
         notes.append(_looked_for(options, held_queries, held_passages, run))
@@ -153,8 +156,8 @@ def _run_of(files: Sequence[TripletFile]) -> FinishedRun | None:
     return FinishedRun.open(folder) if folder else None
 
 
-def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[KnownPairs, list[Finding]]:
-    """Return the positives known from elsewhere, and what is wrong with the ids of the files they are in."""
+def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[KnownPairs, list[Finding], list[str]]:
+    """Return the positives known from elsewhere, what is wrong with their files' ids, and what of them is left out."""
     columns = {
         "id_column": options.id_column,
         "text_column": options.text_column,
@@ -165,24 +168,24 @@ def _known(options: AuditOptions, run: FinishedRun | None) -> tuple[KnownPairs, 
     named = {option: name for option, name in columns.items() if name}
     queries: KeyMap | None = None
     passages: list[KeyMap] = []
-    findings = []
+    findings, notes = [], list[str]()
     for kind, given, option in (("queries", options.queries, "queries"), ("passages", options.corpus, "corpus")):
         if given:
             reference = read_reference(plan_files(kind, given, option, named), kind, option)
             findings.append(reference.conflicts)
+            notes += reference.notes
             if kind == "queries":
                 queries = reference.texts
             else:
                 passages = [reference.texts, reference.bare]
     if not options.qrels:
-        return KnownPairs(), findings
+        return KnownPairs(), findings, notes
     judged = read_judgements(plan_files("qrels", options.qrels, "qrels"), options.min_relevance)
-    for rejections in judged.rejections:
-        rejections.check("qrels")
+    notes += left_out(judged.rejections, "qrels")
     if run:
         queries = queries or run.text_keys("queries")
         passages = passages or [run.text_keys("passages")]
-    return known_pairs(judged, queries, passages, whole=bool(run and not options.corpus)), findings
+    return known_pairs(judged, queries, passages, whole=bool(run and not options.corpus)), findings, notes
 
 
 def _compared(options: AuditOptions, known: KnownPairs, records: Records, run: FinishedRun | None) -> str:
@@ -204,7 +207,7 @@ def _compared(options: AuditOptions, known: KnownPairs, records: Records, run: F
     if lacking and not run and not ids:
         raise OptionError(
             f"{given}: it gives ids, and the set has none, so nothing was compared: give "
-            f"{' and '.join(map(parameter, lacking))}, whose texts are."
+            f"{' and '.join(map(parameter, lacking))}, whose texts can be compared."
         )
     if not known.with_texts.any():
         where = "the set" if lacking else f"{parameter('queries')} and {parameter('corpus')}"

@@ -25,6 +25,7 @@ from hardneg.transforms.inputs.decided import decisions
 from hardneg.transforms.inputs.evaluation_sets import held_out_of, read_evaluation_sets
 from hardneg.transforms.inputs.marks import marks_of
 from hardneg.transforms.inputs.planning import plan_inputs
+from hardneg.transforms.inputs.rejections import left_out
 from hardneg.transforms.models.files import find_model
 from hardneg.transforms.models.served.spec import RemoteSpec
 from hardneg.transforms.output.manifest import describe_inputs
@@ -139,6 +140,8 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
     # An object store cannot rename a folder: there the result is written in place, its manifest last.
     result = storage.join(work, "result") if storage.is_local(config.output) else config.output
     files = [] if config.from_run else plan_inputs(config.inputs, config.policy.pass_through)
+    sets = read_evaluation_sets(config.holdout, config.min_relevance)
+    notes = [*decisions(files), *(note for each in sets for note in left_out(each.rejections, "holdout"))]
     plan = Plan(
         config,
         files=files,
@@ -146,11 +149,11 @@ def make_plan(config: MineConfig, options: PipelineOptions) -> Plan:
         result=result,
         threads=worker_threads(options),
         texts_travel=not is_local_run(options),
-        holdout=held_out_of(read_evaluation_sets(config.holdout, config.min_relevance)),
+        holdout=held_out_of(sets),
         marks=marks_of(read_all_marks(config.marks, [config.from_run] if config.from_run else [])),
         denoising=read_judge(config) if config.judge_file else None,
         stored=stored_manifest(config) if config.from_run else {},
-        notes=[*decisions(files), *(held_out_of_run(config) if config.from_run else [])],
+        notes=[*notes, *(held_out_of_run(config) if config.from_run else [])],
     )
     for retriever in [] if config.from_run else config.retrievers:
         retriever.check()

@@ -14,6 +14,7 @@ from hardneg.transforms.core.source import LOGIT
 from hardneg.transforms.inputs.files import explaining
 from hardneg.transforms.inputs.judgements import read_judgements
 from hardneg.transforms.inputs.looking import plan_files
+from hardneg.transforms.inputs.rejections import left_out
 from hardneg.transforms.output.finished_run import FinishedRun
 from hardneg.transforms.output.run_tables import columns_of
 from hardneg.transforms.reports.evaluation import CANDIDATE_COLUMNS, Figure, QuerySums, Relevance, figures, sum_queries
@@ -97,7 +98,7 @@ def evaluate(run: str, options: EvaluateOptions) -> Evaluation:
     certificate = _certify(finished, options) if options.marked else None
     if not options.judgements and not certificate:
         return Evaluation(run, int(finished.counts.get("queries", 0)), 0, [], drawn=drawn)
-    sums = _sums(finished, options)
+    sums, found = _sums(finished, options)
     judged = bool(options.judgements)
     partly = judged and not sums.judged.all()
     return Evaluation(
@@ -111,7 +112,7 @@ def evaluate(run: str, options: EvaluateOptions) -> Evaluation:
         certificate=certificate,
         relevant_pairs=_with_texts(finished, certificate.pairs) if certificate else [],
         drawn=drawn,
-        notes=_notes(sums) if judged else [],
+        notes=[*found, *_notes(sums)] if judged else [],
     )
 
 
@@ -182,17 +183,19 @@ def _with_texts(run: FinishedRun, pairs: list[Pair]) -> list[dict[str, str]]:
     ]
 
 
-def _sums(run: FinishedRun, options: EvaluateOptions) -> QuerySums:
-    """Sum over the run's queries, with the judgements if there are any."""
+def _sums(run: FinishedRun, options: EvaluateOptions) -> tuple[QuerySums, list[str]]:
+    """Sum over the run's queries, with the judgements if there are any; return how much of those was found, too."""
     columns = columns_of(next(iter(run.shards("candidates").values())))
     similarity = next((name for name in columns if name.startswith("similarity_")), None)
     queries = run.text_keys("queries")
     relevance = None
+    found: list[str] = []
     if options.judgements:
         judgements = read_judgements(plan_files("qrels", options.judgements, "judgements"), options.min_relevance)
-        for rejections in judgements.rejections:
-            rejections.check("judgements")
-        if not np.isin(judgements.judged_queries, queries.keys).any():
+        found = left_out(judgements.rejections, "judgements")
+        known = int(np.isin(judgements.judged_queries, queries.keys).sum())
+        found.append(f"{known:,} of {len(judgements.judged_queries):,} judged queries are of this run.")
+        if not known:
             raise InputError(
                 f"{parameter('judgements')} {options.judgements[0]}: it names no query of {run.path}: check that its "
                 "ids are the run's."
@@ -200,7 +203,7 @@ def _sums(run: FinishedRun, options: EvaluateOptions) -> QuerySums:
         relevance = Relevance(judgements, queries, run.text_keys("passages"))
     wanted = [*CANDIDATE_COLUMNS, *([similarity] if similarity else [])]
     negatives = int(run.options.get("negatives", 0))
-    return sum_queries(run.tables("candidates", wanted), queries.keys, negatives, similarity, relevance)
+    return sum_queries(run.tables("candidates", wanted), queries.keys, negatives, similarity, relevance), found
 
 
 def _notes(sums: QuerySums) -> list[str]:

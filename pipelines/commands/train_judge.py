@@ -30,7 +30,7 @@ from hardneg.transforms.training.training_pairs import TrainingData, pairs_of_ru
 # A trained cross-encoder is set back by a rate at which a new head learns.
 TRAINED_RATE, NEW_HEAD_RATE = 2e-5, 5e-5
 OPTIONS = "options.json"
-_FREE = ("work", "overwrite", "device")  # options that may change between a kill and going on
+_FREE = ("work", "overwrite", "device", "max_rejected")  # options that may change between a kill and going on
 
 
 def train_judge(options: TrainOptions, beam_args: Sequence[str], watcher: Watcher) -> Trained:

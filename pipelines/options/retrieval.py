@@ -48,13 +48,6 @@ class RetrievalOptions(InputOptions):
         description="Mine queries without a positive too, into `candidates/` only.",
         json_schema_extra=about("没有正例的查询也挖，但只写入 `candidates/`", group="input"),
     )
-    max_rejected: float = Field(
-        0.001,
-        ge=0,
-        le=1,
-        description="A file with a larger share of broken rows is still good enough.",
-        json_schema_extra=about("坏行更多的文件也可以接受", group="input", file_only=True),
-    )
     max_queries: int | None = Field(
         None,
         ge=1,

@@ -64,7 +64,7 @@ def test_ids_alone_tell_nothing_of_a_set_without_ids(
 ) -> None:
     data = write_jsonl(tmp_path / "set.jsonl", [FORMS[form]])
     lacking = [name for name in ("queries", "corpus") if name not in left]
-    with pytest.raises(OptionError, match=f"nothing was compared: give {' and '.join(lacking)}, whose texts are"):
+    with pytest.raises(OptionError, match=f"nothing was compared: give {' and '.join(lacking)}, whose texts can be"):
         look(data, **{name: given[name] for name in ("qrels", *left)})
 
 

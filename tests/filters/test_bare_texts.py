@@ -23,6 +23,8 @@ SWIFTS = "Swifts sleep in the air and land only to breed."
         ("« Où est la gare ? »", "où est la gare"),
         ("**Yes**, within 30 days.", "Yes - within 30 days"),
         ("ราคา: ๕ บาท", "ราคา ๕ บาท"),
+        ("Tom &amp; Jerry run 1,000 miles", "Tom & Jerry run 1000 miles"),
+        ("swifts\u200bleep in the\ufeff air", "Swiftsleep in the air\u00ad"),
     ],
 )
 def test_wrapping_is_taken_off(one: str, other: str) -> None:
@@ -89,6 +91,26 @@ def test_a_short_text_in_another(candidate: str, positive: str) -> None:
 )
 def test_what_recurs_is_no_twin(candidate: str, positive: str) -> None:
     assert not repeats(bare_units(candidate), bare_units(positive))
+
+
+@pytest.mark.parametrize(
+    ("query", "positive", "candidate", "expected"),
+    [
+        ("What is the capital of France?", "Paris", "Capital of France Paris.", True),
+        ("Can I send it back?", "Yes, 30 days.", "Send it back: Yes, 30 days", True),
+        ("围棋棋盘有多大？", "十九路", "圍棋棋盤 十九路。", True),
+        ("What is the capital of France?", "Capital of France Paris", "Paris", True),
+        ("What is the capital of France?", "Paris", "Paris Hilton was born in New York City", False),
+        ("Which phone has an A14?", "iPhone 12", "A case for the iPhone 12", False),
+        ("围棋棋盘有多大？", "十九路", "中国象棋 八路", False),
+    ],
+)
+def test_a_name_under_a_title_that_the_query_asks_for(
+    query: str, positive: str, candidate: str, expected: bool
+) -> None:
+    units = bare_units(candidate), bare_units(positive)
+    assert repeats(*units, bare_units(query)) is expected
+    assert not repeats(*units)
 
 
 LONG = " ".join(f"word{number}" for number in range(60))

@@ -33,6 +33,7 @@ def case_of(query: str, positive: str, /, name: str = "q", **passages: str) -> C
         ("十九乘十九路。", "围棋棋盘多大 十九乘十九路", "八乘八格。"),
         ("雨燕在空中睡觉。", "雨燕在空中睡覺．", "雨燕在树上睡觉。"),
         ("The 2007 final was in Rome", "Finals: The 2007 final was in Rome.", "The 2011 final was in Rome"),
+        ("Paris", "Which? Paris.", "Paris Hilton"),
     ],
 )
 def test_a_positive_in_other_wrapping_is_no_negative(positive: str, twin: str, other: str) -> None:

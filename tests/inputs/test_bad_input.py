@@ -143,7 +143,7 @@ def test_parquet_without_the_columns(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert run(["mine", "--pairs", str(tmp_path / "pairs.parquet"), "--output", str(tmp_path / "out")]) == 2
     said = capfd.readouterr().err
     assert "left" in said
-    assert "name it with anchor-column in the --config file." in said
+    assert "name it with --anchor-column." in said
 
 
 def test_models_that_are_not_there(hardneg: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,3 +84,16 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(HardnegError, match=r"it is neither TOML nor a manifest\.json"):
         load_options(str(path))
+
+
+@pytest.mark.parametrize("command", ["mine", "calibrate", "refresh", "train-judge", "audit"])
+def test_the_columns_of_pairs_are_named_on_every_command_line(command: str) -> None:
+    """Pairs have names that nobody foresaw more often than not: those are asked for where the files are."""
+    place = {"refresh": "--store", "audit": "x.jsonl"}.get(command, "--output")
+    here = [command, place, *(["s"] if place.startswith("--") else [])]
+    here += [] if command == "audit" else ["--pairs", "x.jsonl"]
+    _, bound, _ = cli.app.parse_args(
+        [*here, "--anchor-column", "1", "--positive-column", "positive_ctxs"], exit_on_error=False, print_error=False
+    )
+    [named] = [value for value in bound.arguments.values() if hasattr(value, "positive_column")]
+    assert (named.anchor_column, named.positive_column) == ("1", "positive_ctxs")

@@ -16,14 +16,16 @@ from conftest import ANIMALS, PLACES
 from mined_runs import ONE_WORKER
 from tiny_models import save_tiny
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, InputError
 from hardneg.pipelines import cli
 from hardneg.pipelines.commands import driver
 from hardneg.pipelines.commands import train_judge as train_judge_command
 from hardneg.pipelines.commands.train_judge import train_judge
+from hardneg.pipelines.options.command_line import option_of
 from hardneg.pipelines.options.exit_codes import USER_ERROR
 from hardneg.pipelines.options.mine import MineConfig
 from hardneg.pipelines.options.train import TrainOptions
+from hardneg.transforms.inputs.rejections import how_to_go_on
 from hardneg.transforms.models.cross_encoder import CrossEncoder
 from hardneg.transforms.models.spec import ModelSpec
 
@@ -201,3 +203,12 @@ def test_mistakes_are_one_sentence(
     assert said in err
     assert "Traceback" not in err
     assert not (tmp_path / "model").exists()
+
+
+def test_what_a_training_is_advised_it_has() -> None:
+    """What is said of broken rows names an option, which this command takes and passes on to its mining."""
+    advice = InputError(f"{how_to_go_on(1, 8)}.").told(option_of)
+    option, value = advice.rstrip(".").rpartition(" set ")[2].split(" to ")
+    argv = ["train-judge", "--pairs", "x.jsonl", "--output", "model", option, value]
+    _, bound, _ = cli.app.parse_args(argv, exit_on_error=False, print_error=False)
+    assert MineConfig.model_validate(bound.arguments["config"].mining("run")).max_rejected == 0.125

@@ -15,6 +15,7 @@ from hardneg.transforms.inputs.evaluation_sets import Holdout
 from hardneg.transforms.inputs.formats.registry import place
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.judgements import Judgements, read_text_keys
+from hardneg.transforms.inputs.rejections import left_out
 from hardneg.transforms.output.finished_run import FinishedRun
 
 _NONE = np.zeros(0, dtype=np.uint64)
@@ -29,11 +30,13 @@ class Reference:
         texts: the text's key of each id.
         bare: likewise of passages without their titles, where they have some.
         conflicts: the ids that stand for two texts.
+        notes: what of the files can't be used, a sentence each.
     """
 
     texts: KeyMap
     bare: KeyMap
     conflicts: Finding
+    notes: list[str]
 
 
 def read_reference(files: Sequence[InputFile], kind: str, given_as: str) -> Reference:
@@ -49,8 +52,6 @@ def read_reference(files: Sequence[InputFile], kind: str, given_as: str) -> Refe
     """
     column = {"queries": "query_id", "passages": "passage_id"}[kind]
     read = read_text_keys(files, kind)
-    for rejections in read.rejections:
-        rejections.check(given_as)
     repeated = np.flatnonzero(id_conflicts(read.ids, read.texts))
     examples = [
         f"{place(files[int(read.file[row])], int(read.line[row]))}: {column} with another text than before"
@@ -59,7 +60,8 @@ def read_reference(files: Sequence[InputFile], kind: str, given_as: str) -> Refe
     conflicts = Finding("duplicate_ids", len(np.unique(read.ids[repeated])), [*examples])
     titled = [replace(file, columns=replace(file.columns, title=None)) for file in files if file.columns.title]
     bare = read_text_keys(titled, kind)
-    return Reference(KeyMap(read.ids, read.texts), KeyMap(bare.ids, bare.texts), conflicts)
+    notes = left_out(read.rejections, given_as)
+    return Reference(KeyMap(read.ids, read.texts), KeyMap(bare.ids, bare.texts), conflicts, notes)
 
 
 @dataclass(frozen=True)

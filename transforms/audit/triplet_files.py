@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hardneg.errors import InputError, parameter
 from hardneg.transforms.audit.exports import exported_tables
@@ -111,7 +111,7 @@ def head_of(file: TripletFile) -> Head:
     """Return the head of a file; where its rows are cells, the first row holds their names."""
     form = ROW_FORMATS[file.format]
     head = form.head(file.path)
-    return replace(head, header=form.cells and not head.empty)
+    return head.named() if form.cells else head
 
 
 def layout_of(file: TripletFile, named: ColumnNames) -> Layout | None:

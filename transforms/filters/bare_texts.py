@@ -13,6 +13,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
+from html import unescape
 
 from hardneg.transforms.core.text import normalise
 from hardneg.transforms.core.tokenization import words_and_characters
@@ -32,6 +33,8 @@ _PAIRS = 3  # of neighbours, in a text that is compared by them
 
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _ASCII_SIGNS = re.compile("[-%#+<=>|~$]")
+_THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # what is left in texts of web pages
 
 
 def bare_units(text: str) -> Units:
@@ -39,8 +42,9 @@ def bare_units(text: str) -> Units:
 
     Symbols stay (a currency, a plus), and of punctuation what belongs to a number or a name: ``-5``, ``20%``, ``C#``.
     """
-    text = normalise(text)
+    text = _THOUSANDS.sub("", normalise(unescape(text) if "&" in text else text))
     if not text.isascii():
+        text = _UNSEEN.sub("", text)
         if _HAN.search(text):
             text = _simplifier()(text)
         text = text.translate(_other_symbols())
@@ -60,14 +64,18 @@ def _as_word(match: re.Match[str]) -> str:
     return f" symbol{ord(sign):x} "
 
 
-def repeats(candidate: Units, positive: Units) -> bool:
+def repeats(candidate: Units, positive: Units, query: Units = ()) -> bool:
     """Return whether a candidate says what a positive says, but for what the one or the other is wrapped in.
 
     That is so if they are equal, or if one of them is short and stands in the other as a whole. A year or a name that
-    differs makes two texts of it.
+    differs makes two texts of it. What is no more than a name may recur in texts about other things; it is the same
+    answer only under a title that is about what the query is about.
     """
     if candidate == positive:
         return bool(positive)
+    shorter, longer = sorted((candidate, positive), key=len)
+    if query and _is_titled(shorter, longer, query):
+        return True
     if len(positive) < len(candidate):
         return len(positive) < SHORT and _stands_in(positive, candidate, anywhere=True)
     # A sentence of a positive is no positive: what is shorter must be most of it, or all but a title before it.
@@ -96,6 +104,15 @@ def same_document(candidate: Units, query: Units) -> bool:
         return bool(shorter)
     pairs, others = set(itertools.pairwise(shorter)), set(itertools.pairwise(longer))
     return len(pairs) >= _PAIRS and 2 * len(pairs & others) >= len(pairs)
+
+
+def _is_titled(text: Units, whole: Units, query: Units) -> bool:
+    """Return whether one text is another under a title, half of which stands in the query, too."""
+    rest = len(whole) - len(text)
+    if not text or not 0 < rest <= _TITLE or whole[rest:] != text:
+        return False
+    asked = set(query)
+    return 2 * sum(1 for unit in whole[:rest] if unit in asked) >= rest
 
 
 def _stands_in(part: Units, whole: Units, anywhere: bool) -> bool:

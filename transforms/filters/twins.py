@@ -51,11 +51,13 @@ def repeat_positives(candidates: Candidates, rows: IntArray, known: BoolArray) -
     places = np.flatnonzero(known)
     for place, text in zip(places.tolist(), candidates.texts(places), strict=True):
         of_query[int(candidates.query[place])].append((place, text))
+    queries = candidates.queries["text"].to_pylist()
     rows = rows[np.isin(candidates.query[rows], candidates.query[places])]
     for row, text in zip(rows.tolist(), candidates.texts(rows), strict=True):
+        number = int(candidates.query[row])
         found[row] = any(
-            repeats(texts.units(text), texts.units(positive))
-            for place, positive in of_query[int(candidates.query[row])]
+            repeats(texts.units(text), texts.units(positive), texts.units(queries[number]))
+            for place, positive in of_query[number]
             if place != row and (len(text) < _SHORT_TEXT or texts.may_hold(text, positive))
         )
     return found

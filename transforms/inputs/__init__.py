@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "parsing": ["RejectedRowError", "parse_grade", "parse_text"],
         "paths": ["files_at", "files_in", "is_folder", "matching_files"],
         "planning": ["plan_beir", "plan_inputs"],
-        "rejections": ["MAX_EMPTY", "Rejections", "counted", "how_to_go_on", "too_many"],
+        "rejections": ["MAX_EMPTY", "Rejections", "counted", "how_to_go_on", "left_out", "too_many"],
         "rows": ["read_rows"],
         "trec_runs": ["read_run"],
         "trec_runs_stage": ["ReadRun"],

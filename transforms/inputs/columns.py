@@ -88,17 +88,18 @@ def named_by_header(path: str, head: Head, parts: tuple[Part, ...], named: Mappi
     Raises:
         InputError: no name is recognised, and it can't be told what the columns are.
     """
-    if head.empty or _is_header(head, parts, named):
-        return replace(head, header=not head.empty)
+    names = head.named()
+    if head.empty or _is_header(names, parts, named):
+        return names
     pairs = any(part.part == "positive" for part in parts)
     asked = [named[part.named_by] for part in parts if part.named_by in named]
     numbers = tuple(str(number) for number in range(1, len(head.columns) + 1))
     if asked and set(asked) <= set(numbers):
-        return replace(head, columns=numbers)
+        return names if _is_header(names, parts, {}) else replace(head, columns=numbers)
     if len(head.columns) == 2 and not asked and not (pairs and all(_NAME.fullmatch(cell) for cell in head.columns)):
         return replace(head, columns=("anchor", "positive") if pairs else ("id", "text"))
     if asked or (pairs and all(_NAME.fullmatch(cell) for cell in head.columns)):
-        return replace(head, header=True)  # whose names `resolve` finds wanting
+        return names  # which `resolve` finds wanting
     kind = "an anchor and a positive" if pairs else "an id and a text"
     example = "anchor_column" if pairs else "text_column"
     raise InputError(
@@ -109,8 +110,19 @@ def named_by_header(path: str, head: Head, parts: tuple[Part, ...], named: Mappi
     )
 
 
+def by_name(head: Head, named: Mapping[str, str]) -> dict[str, str]:
+    """Return parameter -> column, where a column may have been named by its number though the first row has names."""
+    numbers = {str(number): name for number, name in enumerate(head.columns, start=1) if head.header}
+    return {given: column if column in head.columns else numbers.get(column, column) for given, column in named.items()}
+
+
+def plain(name: str) -> str:
+    """Return a column's name as the known ones are written."""
+    return name.strip().lower()
+
+
 def _is_header(head: Head, parts: tuple[Part, ...], named: Mapping[str, str]) -> bool:
-    lower = [cell.strip().lower() for cell in head.columns]
+    lower = [plain(cell) for cell in head.columns]
     known = {name for part in parts for name in part.known}
     asked = [named[part.named_by] for part in parts if part.named_by in named]
     if asked:
@@ -170,20 +182,21 @@ def _columns(found: Mapping[str, Any]) -> Columns:
 def negative_columns(names: Collection[str], taken: Collection[str]) -> tuple[str, ...]:
     """Return the columns that hold negatives: those of a known name, then the numbered ones in their order."""
     free = [name for name in names if name not in taken]
-    known = [name for name in free if name.lower() in synonyms.NEGATIVES]
-    numbers = [(int(hit[1]), name) for name in free if (hit := synonyms.NUMBERED_NEGATIVE.fullmatch(name.lower()))]
+    known = [name for name in free if plain(name) in synonyms.NEGATIVES]
+    numbers = [(int(hit[1]), name) for name in free if (hit := synonyms.NUMBERED_NEGATIVE.fullmatch(plain(name)))]
     return (*known, *(name for _, name in sorted(numbers)))
 
 
 def _recognised(path: str, head: Head, part: Part, taken: Collection[str]) -> str | None:
-    candidates = [name for name in head.columns if name.lower() in part.known and name not in taken]
+    candidates = [name for name in head.columns if plain(name) in part.known and name not in taken]
     if part.first in candidates:
         candidates = [name for name in candidates if name == part.first][:1]
     if part.ranked:
-        candidates = sorted(candidates, key=lambda name: part.known.index(name.lower()))[:1]
+        candidates = sorted(candidates, key=lambda name: part.known.index(plain(name)))[:1]
     if len(candidates) > 1:
         several = listed(candidates)
-        raise InputError(f"{path}: {several} might each be the {part.means}: {_naming(part, head)}.", path=path)
+        naming = _naming(part, head) if part.named_by else "rename all but one"
+        raise InputError(f"{path}: {several} might each be the {part.means}: {naming}.", path=path)
     if not candidates and part.required:
         raise InputError(
             f"{path} has no column that is known to be the {part.means}, its columns are "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -11,18 +13,21 @@ import pyarrow as pa
 from hardneg.errors import HardnegError, InputError, parameter
 from hardneg.transforms.core.arrays import BoolArray
 from hardneg.transforms.core.hashing import KeyMap, Keys, digest_keys, id_keys, text_keys
+from hardneg.transforms.inputs import synonyms
 from hardneg.transforms.inputs.columns import parts_of
 from hardneg.transforms.inputs.files import lines
+from hardneg.transforms.inputs.formats.registry import ROW_FORMATS, bare_suffix
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.judgements import read_judgements, read_text_keys
 from hardneg.transforms.inputs.looking import look_into
 from hardneg.transforms.inputs.paths import FoundFile, is_folder, matching_files
 from hardneg.transforms.inputs.planning import plan_beir
-from hardneg.transforms.inputs.qrels import are_qrels
+from hardneg.transforms.inputs.qrels import SAMPLE_LINES, are_qrels
 from hardneg.transforms.inputs.rejections import Rejections
 from hardneg.transforms.inputs.rows import read_rows
 
 _NONE: Keys = np.zeros(0, dtype=np.uint64)
+_ID = re.compile(r"(?=.*[0-9])[!-~]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +149,7 @@ def _of_file(file: FoundFile, min_relevance: float) -> EvaluationSet:
     if are_qrels(file.path):
         judged = read_judgements([look_into("qrels", file, ())], min_relevance)
         return EvaluationSet(judged.judged_queries, np.unique(judged.passage_ids), rejections=judged.rejections)
-    if file.path.lower().endswith(".txt"):
+    if bare_suffix(file.path)[0] == ".txt":
         texts = [line.decode("utf-8", "replace") for _, line in lines(file.path) if line]
         keys = _without_zero(text_keys(pa.array(texts, pa.string())))
         return EvaluationSet(query_texts=keys, passage_texts=keys)
@@ -166,6 +171,13 @@ def _of_texts(file: InputFile) -> EvaluationSet:
     return EvaluationSet(query_texts=queries, passage_texts=passages, rejections=[rejections])
 
 
+def _begins_with_ids(file: InputFile) -> bool:
+    """Return whether an id stands before the text in each of the first rows: one word with a digit, each once."""
+    rows = ROW_FORMATS[file.format].rows(file.path, file.head, (file.columns.text,))
+    cells = [values[0] for _, values in islice(rows, SAMPLE_LINES) if not isinstance(values, str)]
+    return len(set(cells)) == len(cells) and all(_ID.fullmatch(cell) for cell in cells)
+
+
 def _of_folder(path: str, split: str | None, min_relevance: float) -> EvaluationSet:
     files = plan_beir(path, split, "holdout", None)
     of_kind = {kind: [file for file in files if file.kind == kind] for kind in ("queries", "passages", "qrels")}
@@ -181,16 +193,21 @@ def _of_folder(path: str, split: str | None, min_relevance: float) -> Evaluation
 
 def _look_into(file: FoundFile) -> InputFile:
     # No id is needed to compare texts; a query's text column may have names that a passage's has not.
+    text, identifier = parts_of("queries")
+    asked = replace(text, known=tuple(name for name in text.known if name not in synonyms.PASSAGE_TEXTS))
     for kind, parts in (
         ("pairs", parts_of("pairs")),
+        ("queries", (asked, replace(identifier, required=False))),
         ("passages", parts_of("passages", with_corpus=True)),
-        ("queries", parts_of("queries")[:1]),
     ):
         try:
             looked = look_into(kind, file, parts)
         except HardnegError as error:
             last = error
         else:
+            bare = ROW_FORMATS[looked.format].cells and not looked.header
+            if bare and (kind == "queries" or (kind == "pairs" and _begins_with_ids(looked))):
+                continue  # two columns without names: an id and a text, which may be a query's or a passage's
             return replace(looked, columns=replace(looked.columns, negatives=()))
     raise InputError(
         f"{parameter('holdout')} {file.path} holds no queries, passages or pairs of them "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hardneg.transforms.inputs.columns import Part, named_by_header, parts_of, resolve
-from hardneg.transforms.inputs.decided import columns_of_float_ids
+from hardneg.errors import InputError
+from hardneg.transforms.inputs.columns import Part, by_name, named_by_header, parts_of, resolve
+from hardneg.transforms.inputs.conversions import with_conversion
+from hardneg.transforms.inputs.decided import columns_of_float_ids, refuse_written_lists
 from hardneg.transforms.inputs.formats.registry import ROW_FORMATS, format_of
 from hardneg.transforms.inputs.input_files import InputFile
 from hardneg.transforms.inputs.paths import FoundFile, files_at
@@ -36,7 +38,13 @@ def look_into(
         head = form.head(found.path)
         if form.cells:
             head = named_by_header(found.path, head, parts, asked)
-        columns = resolve(found.path, head, parts, asked)
+            asked = by_name(head, asked)
+        try:
+            columns = resolve(found.path, head, parts, asked)
+        except InputError as error:
+            raise with_conversion(error, kind, found.path, head) from None
+        if form.cells:
+            refuse_written_lists(form, found.path, head, (columns.positive, *columns.negatives))
     form = ROW_FORMATS[head.format]
     float_ids = columns_of_float_ids(form, found.path, head, (columns.id, columns.passage_id))
     return InputFile(

@@ -110,7 +110,7 @@ def _rows(path: str, data: bytes) -> Iterator[Mapping[str, Any]]:
     name = path.lower()
     try:
         if name.endswith(".parquet"):
-            yield from pq.read_table(io.BytesIO(data)).to_pylist()
+            yield from pq.read_table(pa.BufferReader(data), use_threads=False).to_pylist()
         elif name.endswith((".jsonl", ".json")):
             for line in data.decode("utf-8-sig").splitlines():
                 if line.strip():

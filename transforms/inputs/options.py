@@ -16,8 +16,8 @@ def _several(value: Any) -> Any:
 Files = Annotated[list[str], BeforeValidator(_several)]
 
 
-def _column(chinese: str) -> dict[str, Any]:
-    return about(chinese, group="input", default=("recognised", "自动识别"), file_only=True)
+def _column(chinese: str, file_only: bool = True) -> dict[str, Any]:
+    return about(chinese, group="input", default=("recognised", "自动识别"), file_only=file_only)
 
 
 class InputOptions(BaseModel):
@@ -86,18 +86,27 @@ class InputOptions(BaseModel):
     )
     anchor_column: str | None = Field(
         None,
-        description="The query text's column has an unusual name.",
-        json_schema_extra=_column("查询文本的列名不常见"),
+        description="The query text's column has an unusual name; or its number, in cells without a first line of "
+        "names.",
+        json_schema_extra=_column("查询文本的列名不常见；首行不是列名的文件写列号", file_only=False),
     )
     positive_column: str | None = Field(
         None,
-        description="The positives' column in pairs has an unusual name.",
-        json_schema_extra=_column("样本对中正例的列名不常见"),
+        description="The positives' column in pairs has an unusual name, or several might be meant; or its number.",
+        json_schema_extra=_column("样本对中正例的列名不常见，或有几列都像；或写列号", file_only=False),
     )
     query_id_column: str | None = Field(
         None,
         description="The query id's column has an unusual name.",
         json_schema_extra=_column("查询 id 的列名不常见"),
+    )
+
+    max_rejected: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="A file with a larger share of broken rows is still good enough.",
+        json_schema_extra=about("坏行更多的文件也可以接受", group="input", file_only=True),
     )
 
 

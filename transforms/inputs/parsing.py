@@ -21,9 +21,10 @@ from hardneg.transforms.inputs.input_files import (
     WRONG_TYPE,
     InputFile,
 )
-from hardneg.transforms.inputs.synonyms import OBJECT_IDS, OBJECT_TEXTS, TITLES
+from hardneg.transforms.inputs.synonyms import OBJECT_GRADES, OBJECT_IDS, OBJECT_TEXTS, TITLES
 
 _WHOLE_FLOAT = re.compile(r"(-?[0-9]+)\.0+")
+_TRUTHS = {"true": 1.0, "false": 0.0}
 _EXACT = 2**53  # up to here every whole number is a float
 
 # (kind of table, its row without file and line): what one row of a file says.
@@ -75,24 +76,28 @@ def parse_pair(
     """Return a query; of each of its positives a passage and a judgement; and its negatives as passages.
 
     A row without a positive (null, an empty list or one of nulls, a blank cell) is a query without one. The grade of a
-    judgement is that of the row (``pair_grade``), or of its place in a list as long as that of the positives; 1 without
-    any. A negative counts as judged, with grade 0, if the file says so.
+    judgement stands in the positive, if that is an object; else it is that of the row (``pair_grade``), or of its place
+    in a list as long as that of the positives; 1 without any. A negative counts as judged, with grade 0, if the file
+    says so.
     """
     columns = file.columns
     [(kind, (query_id, query))] = parse_query(file, identifier, anchor)
     title = parse_text(title, columns.title)
     late, negatives = further[: len(columns.late_grades)], further[len(columns.late_grades) :]
     name, label = _grade_of(file, label, late)
-    passages = _passages(positive, columns.positive, title)
-    grades = [1.0] * len(passages) if name is None else _grades(label, name, len(passages))
+    values = _values(positive, columns.positive)
+    grades = [1.0] * len(values) if name is None else _grades(label, name, len(values))
     found: list[tuple[str, str, float | None]] = [
-        (*passage, grade) for passage, grade in zip(passages, grades, strict=True)
+        (*passage_of(value, columns.positive, title), _own_grade(value, grade))
+        for value, grade in zip(values, grades, strict=True)
+        if not _is_null(value)
     ]
     if not all(text for _, text, _ in found):
         raise RejectedRowError(EMPTY_TEXT)
     judged = 0.0 if file.judged_negatives else None
     for name, value in zip(columns.negatives, negatives, strict=True):
-        found += [(*passage, judged) for passage in _passages(value, name, "") if passage[1]]
+        passages = [passage_of(each, name) for each in _values(value, name) if not _is_null(each)]
+        found += [(*passage, judged) for passage in passages if passage[1]]
     parsed: Parsed = [(kind, (query_id, query))]
     nulls = (None,) * len(file.pass_through)  # further columns are the corpus's
     for passage_id, text, graded in dict.fromkeys(found):
@@ -110,12 +115,35 @@ PARSERS: dict[str, Callable[..., Parsed]] = {
 }
 
 
-def _passages(value: Any, column: str | None, title: str) -> list[tuple[str, str]]:
-    """Return (id, passage string) of a string, of an object with a text, or of a list of those."""
+def _values(value: Any, column: str | None) -> list[Any]:
+    """Return the passages that a cell holds: a string, an object with a text, a list of those, or an object of lists.
+
+    Nothing, where there are only blanks and nulls: datasets pad lists with those.
+    """
+    if isinstance(value, dict) and any(isinstance(value.get(name), list) for name in OBJECT_TEXTS):
+        value = _turned(value, column)
     values = value if isinstance(value, list) else [value]
-    if all(each is None or (isinstance(each, str) and not each.strip()) for each in values):
-        return []  # datasets pad lists with nulls
-    return [passage_of(each, column, title) for each in values]
+    if all(_is_null(each) or each == {} or (isinstance(each, str) and not each.strip()) for each in values):
+        return []
+    return values
+
+
+def _turned(value: dict[str, Any], column: str | None) -> list[dict[str, Any]]:
+    """Return the objects of an object of lists, which is how Arrow has datasets' sequences of objects."""
+    lists = {name: each for name, each in value.items() if isinstance(each, list)}
+    if len({len(each) for each in lists.values()}) > 1:
+        raise RejectedRowError(f"{WRONG_TYPE} {column}")
+    return [dict(zip(lists, each, strict=True)) for each in zip(*lists.values(), strict=True)]
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))  # JSON of Python's and of pandas
+
+
+def _own_grade(value: Any, grade: float) -> float:
+    """Return the grade that stands in the object that a positive is; another one, if none does."""
+    own = [name for name in OBJECT_GRADES if value.get(name) is not None] if isinstance(value, dict) else []
+    return pair_grade(value[own[0]], own[0]) if own else grade
 
 
 def _grades(label: Any, column: str, passages: int) -> list[float]:
@@ -156,7 +184,7 @@ def parse_string(value: Any, column: str | None) -> str:
     Raises:
         RejectedRowError: it is something else, or holds what no text can.
     """
-    if value is None:
+    if _is_null(value):
         return ""
     if isinstance(value, bytes):  # a Parquet column without the mark that says that it holds strings
         try:
@@ -189,7 +217,7 @@ def whole_number(cell: str) -> str | None:
 
 def parse_id(value: Any, column: str | None) -> str:
     """Return an id as a string; a whole number may be a float, as pandas makes them beside a missing one."""
-    if isinstance(value, float) and math.isnan(value):
+    if _is_null(value):
         raise RejectedRowError(MISSING_ID)
     if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
         value = int(value)
@@ -219,13 +247,15 @@ def _passed(value: Any, column: str) -> str | None:
 
 
 def parse_grade(value: Any) -> float:
-    """Return a grade: a finite number, or one in digits.
+    """Return a grade: a finite number, one in digits, or whether it is so, as Python and JSON write it.
 
     Raises:
         RejectedRowError: it is none.
     """
     if isinstance(value, str) and "_" in value:  # Python reads 1_0 as ten
         raise RejectedRowError(BAD_GRADE)
+    if isinstance(value, str) and value.strip().lower() in _TRUTHS:
+        return _TRUTHS[value.strip().lower()]
     try:
         grade = float(value)
     except (TypeError, ValueError):

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from hardneg.errors import InputError
 from hardneg.transforms.inputs import synonyms
-from hardneg.transforms.inputs.columns import named_by_header, parts_of, resolve, shortened
+from hardneg.transforms.inputs.columns import listed, parts_of, plain, resolve, shortened
+from hardneg.transforms.inputs.conversions import with_conversion
 from hardneg.transforms.inputs.files import lines, refuse_binary
 from hardneg.transforms.inputs.formats.cells import TrecQrels, Tsv, trec_cells
 from hardneg.transforms.inputs.formats.registry import bare_suffix, format_of, has_row_format
@@ -32,14 +33,19 @@ def look_into_qrels(path: str) -> tuple[Head, Columns]:
         form = format_of(path)
         head = form.head(path)
         if form.cells:
-            head = replace(head, header=not head.empty)
-        return head, resolve(path, head, parts_of("qrels"), {})
+            head = _of_cells(path, head)
+        try:
+            return head, resolve(path, head, parts_of("qrels"), {})
+        except InputError as error:
+            raise with_conversion(error, "qrels", path, head) from None
     refuse_binary(path, "qrels")
     sample = _sample(path)
     if not sample:
         return Head(Tsv.name, empty=True), Columns(id=_BEIR[0], passage_id=_BEIR[1])
     if found := _with_header(path):
         return found
+    if _is_trec_header(sample[0]):
+        return replace(TrecQrels().head(path), header=True), _TREC
     trec, beir = (sum(test(line) for line in sample) for test in (_is_trec, _is_beir))
     # A first line that is of neither form is a header of unknown names.
     if 2 * max(trec, beir) >= len(sample) and (_is_trec(sample[0]) or _is_beir(sample[0])):
@@ -64,17 +70,49 @@ def are_qrels(path: str) -> bool:
     """
     if _is_table(path):
         form = format_of(path)
-        lower = {name.lower() for name in form.head(path).columns}
-        return not lower.isdisjoint(synonyms.TO_QUERY) and not lower.isdisjoint(synonyms.TO_PASSAGE)
+        head = form.head(path)
+        return _names_both(head.named() if form.cells else head) or (form.cells and _without_header(head) is not None)
     refuse_binary(path, "text")
     sample = _sample(path)
     if not sample:
         return False
-    if _with_header(path):
+    if _with_header(path) or _is_trec_header(sample[0]):
         return True
     # A query that ends with a number may look like a line of qrels; most of them don't.
     trec = sum(_is_trec(line) and _is_iteration(trec_cells(line)[1]) for line in sample)
     return 2 * max(trec, sum(map(_is_beir, sample))) > len(sample)
+
+
+def _of_cells(path: str, head: Head) -> Head:
+    """Return the head of a CSV file of judgements: by its first line of names, or by the form of its first row.
+
+    Raises:
+        InputError: it has neither.
+    """
+    if head.empty or _names_both(head.named()):
+        return head.named()
+    if (found := _without_header(head)) is None:
+        raise InputError(
+            f"{path} has no first line with the names of judgements' columns, it begins with {listed(head.columns)}: "
+            f"write {','.join(_BEIR)} as its first line, with what else it has between them.",
+            path=path,
+        )
+    return found
+
+
+def _names_both(head: Head) -> bool:
+    lower = {plain(name) for name in head.columns}
+    return not lower.isdisjoint(synonyms.TO_QUERY) and not lower.isdisjoint(synonyms.TO_PASSAGE)
+
+
+def _without_header(head: Head) -> Head | None:
+    """Return the head of cells whose first row is a judgement, as BEIR or TREC orders its parts; else None."""
+    cells = head.columns
+    if len(cells) == len(_BEIR) and is_number(cells[2]):
+        return replace(head, columns=_BEIR)
+    if len(cells) == len(_BEIR) + 1 and is_number(cells[3]) and _is_iteration(cells[1]):
+        return replace(head, columns=(_BEIR[0], "iteration", *_BEIR[1:]))
+    return None
 
 
 def _is_table(path: str) -> bool:
@@ -95,19 +133,22 @@ def _sample(path: str) -> list[str]:
 
 def _with_header(path: str) -> tuple[Head, Columns] | None:
     """Return what a tab-separated file is whose first line has the names of judgements' columns; else None."""
-    head = Tsv().head(path)
-    lower = [cell.strip().lower() for cell in head.columns]
-    of_each = [[name for name in lower if name in known] for known in (synonyms.TO_QUERY, synonyms.TO_PASSAGE)]
-    grades = [name for name in lower if name in synonyms.GRADES]
-    if any(len(names) != 1 for names in of_each) or len(grades) > 1:
+    head = Tsv().head(path).named()
+    if not _names_both(head):
         return None
-    head = named_by_header(path, replace(head, columns=tuple(lower)), parts_of("qrels"), {})
     return head, resolve(path, head, parts_of("qrels"), {})
 
 
 def _is_trec(line: str) -> bool:
     cells = trec_cells(line)
     return len(cells) == 4 and is_number(cells[3])
+
+
+def _is_trec_header(line: str) -> bool:
+    names = [plain(cell) for cell in trec_cells(line)]
+    if len(names) != len(_BEIR) + 1:
+        return False
+    return names[0] in synonyms.TO_QUERY and names[2] in synonyms.TO_PASSAGE and names[3] in synonyms.GRADES
 
 
 def _is_iteration(cell: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -95,6 +95,24 @@ class Rejections:
                 line=self.first,
                 parameter=given_as,
             )
+
+
+def left_out(rejections: Iterable[Rejections], given_as: str) -> list[str]:
+    """Return a sentence for each file of which a little can't be used.
+
+    Args:
+        rejections: of each file.
+        given_as: the parameter that the files were given as.
+
+    Raises:
+        InputError: of one, more than a tenth of a percent is broken.
+    """
+    found = []
+    for each in rejections:
+        each.check(given_as)
+        if each.total:
+            found.append(f"{given_as} {each.file.path}: {each.sentence()}, and are left out.")
+    return found
 
 
 def read_counting(files: Sequence[InputFile], kind: str, rejections: list[Rejections]) -> Iterator[pa.Table]:

@@ -40,9 +40,12 @@ NUMBERED_NEGATIVE = re.compile(r"(?:hard_?)?neg(?:ative)?s?_?(\d+)")
 GRADES = ("score", "grade", "relevance", "rel", "label")  # in qrels
 # Beside pairs, in the order in which one of several counts; a teacher's scores are called so, too.
 LABELS = (
-    "label", "labels", "grade", "relevance", "rel", "relevance_label", "is_relevant", "relevant", "is_duplicate",
-    "score", "relevance_score", "similarity", "similarity_score",
+    "label", "labels", "gold_label", "grade", "relevance", "rel", "relevance_label", "is_relevant", "relevant",
+    "is_selected", "is_positive", "is_correct", "is_duplicate", "judgment", "judgement", "score", "relevance_score",
+    "similarity", "similarity_score",
 )  # fmt: skip
+# In the object that a passage is: there, a score is what a retriever gave (DPR).
+OBJECT_GRADES = tuple(name for name in LABELS if "score" not in name and "similarity" not in name)
 
 # What a positive or a negative may be an object of.
 OBJECT_TEXTS = (*PASSAGE_TEXTS, "paragraph_text", "paragraph")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ def read_scored_pairs(patterns: Sequence[str]) -> list[pa.Table]:
 def _read(path: str) -> pa.Table:
     form = format_of(path)
     head = form.head(path)
-    head = replace(head, header=form.cells and not head.empty)
+    head = head.named() if form.cells else head
     columns = resolve(path, head, _PARTS, {})
     for part in _PARTS:
         if getattr(columns, part.part) is None and not head.empty:

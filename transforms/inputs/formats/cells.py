@@ -16,6 +16,7 @@ from hardneg.transforms.inputs.input_files import BROKEN_QUOTES, INVALID_UTF8, L
 
 MOST_LINES = 1000  # of one row: a quote that never ends must not swallow the file
 _TABS_AND_BLANKS = re.compile(r"[ \t]+")
+_TREC = ("query", "iteration", "passage", "grade")
 
 csv.field_size_limit(MAX_LINE_BYTES)
 
@@ -88,7 +89,7 @@ class TrecQrels(RowFormat):
     cells = True
 
     def head(self, path: str) -> Head:
-        return Head(self.name, ("query", "iteration", "passage", "grade"))
+        return Head(self.name, _TREC)
 
     def rows(self, path: str, head: Head, wanted: Sequence[str | None]) -> Iterator[tuple[int, Values]]:
         positions = [head.columns.index(name) if name in head.columns else None for name in wanted]
@@ -109,7 +110,13 @@ class TrecQrels(RowFormat):
 
 
 def trec_cells(line: str) -> list[str]:
-    """Return what stands between a line's blanks; ASCII's only, for an id may hold others."""
+    """Return what stands between a line's blanks; ASCII's only, for an id may hold others.
+
+    Between its tabs alone, where it has three of them: an id may hold blanks, too.
+    """
+    cells = line.split("\t")
+    if len(cells) == len(_TREC):
+        return [cell.strip(" ") for cell in cells]
     return _TABS_AND_BLANKS.split(line.strip(" \t"))
 
 

@@ -20,8 +20,9 @@ def opened_parquet(path: str) -> Iterator[pq.ParquetFile]:
         with explaining(path, "Parquet"):
             raw = storage.open_file(path)
             stack.callback(raw.close)
-            # With a buffer, a column of a large row group is read in pieces.
-            parquet = pq.ParquetFile(raw, buffer_size=BLOCK_BYTES)
+            # With a buffer, a column of a large row group is read in pieces; what Arrow reads ahead (`pre_buffer`,
+            # its default), a thread of its own reads, and holds while the interpreter may end.
+            parquet = pq.ParquetFile(raw, buffer_size=BLOCK_BYTES, pre_buffer=False)
         yield parquet
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 # The values of one row in the order of the wanted columns, or the reason why it has none.
@@ -31,6 +31,14 @@ class Head:
     header: bool = False
     partial: bool = False
     delimiter: str = ""
+
+    def named(self) -> Head:
+        """Return the head of a file of cells whose first row holds the columns' names, without what wraps those."""
+        if self.empty:
+            return self
+        quoted = all(len(cell.strip()) > 1 and cell.strip()[0] == cell.strip()[-1] == '"' for cell in self.columns)
+        names = [cell.strip()[1:-1] if quoted else cell for cell in self.columns]
+        return replace(self, columns=tuple(name.strip() for name in names), header=True)
 
 
 class RowFormat(ABC):
