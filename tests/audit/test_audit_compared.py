@@ -130,6 +130,19 @@ def test_what_was_looked_for_is_printed(tmp_path: Path, capsys: pytest.CaptureFi
     assert "holdout: 1 of 1 queries and 1 of 1 passages are known here, and were looked for." in capsys.readouterr().out
 
 
+def test_the_few_rows_that_can_t_be_compared_are_said(tmp_path: Path, given: dict[str, list[str]]) -> None:
+    data = write_jsonl(tmp_path / "set.jsonl", [FORMS["triplet"]])
+    rows = "".join(f"x{number} 0 d0 1\n" for number in range(2000))
+    (tmp_path / "qrels.txt").write_text(f"q0 0 d1 1\n{rows}q1 0 d2 high\n", encoding="utf-8")
+    holdout = tmp_path / "texts.jsonl"
+    lines = [json.dumps({"query": f"who {number}?", "positive": "nobody"}) + "\n" for number in range(2000)]
+    holdout.write_text("".join([*lines, '{"query": 7}\n']), encoding="utf-8")
+    said = look(data, **{**given, "qrels": [str(tmp_path / "qrels.txt")]}, holdout=[str(holdout)]).notes
+    assert [note.partition(":")[0].split(" ")[0] for note in said] == ["qrels", "1", "holdout", "holdout"]
+    assert "1 of 2,002 rows can't be used (1 grade is not a number; the first is " in said[0]
+    assert "1 of 2,001 rows can't be used (1 wrong type for column query; the first is " in said[2]
+
+
 def test_held_out_ids_of_another_collection_are_no_all_clear(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     row = {"query_id": "q1", "query": "a", "pos": [{"docid": "p1", "text": "b"}], "neg": [{"docid": "p2", "text": "c"}]}

@@ -49,12 +49,17 @@ class NotingFileSystem(LocalFileSystem):
     def scheme(cls) -> str:
         return "noting"
 
-    def _list(self, prefix: str) -> Iterator[FileMetadata]:
-        path = prefix.removeprefix("noting:/")
-        yield FileMetadata(prefix, os.path.getsize(path))
+    def has_dirs(self) -> bool:
+        return False
 
     def exists(self, path: str) -> bool:
         return os.path.isfile(path.removeprefix("noting:/"))
+
+    def metadata(self, path: str) -> FileMetadata:
+        return FileMetadata(path, os.path.getsize(path.removeprefix("noting:/")))
+
+    def _list(self, prefix: str) -> Iterator[FileMetadata]:
+        yield self.metadata(prefix)
 
     def open(self, path: str, *args: Any, **kwargs: Any) -> Any:
         return NotingFile(path.removeprefix("noting:/"))

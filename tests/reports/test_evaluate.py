@@ -13,7 +13,7 @@ from evaluate_cases import NEGATIVES, Rows, random_rows, write_qrels, write_rand
 from finished_run import candidate, write_run
 from scipy.stats import beta
 
-from hardneg.errors import HardnegError
+from hardneg.errors import HardnegError, InputError
 from hardneg.pipelines.cli import run as command
 from hardneg.pipelines.commands.evaluate import Evaluation, evaluate
 from hardneg.pipelines.options.finished import EvaluateOptions
@@ -99,7 +99,8 @@ def test_judged_queries_stand_apart(tmp_path: Path) -> None:
     assert (found.queries, found.judged_queries) == (40, 25)
     expected = brute_force(rows, hidden, [f"q{number}" for number in range(25)])
     assert {figure.name: figure.value for figure in found.judged_figures} == pytest.approx(expected)
-    assert "15 of 40 queries have no judgement" in found.notes[0]
+    assert found.notes[0] == "25 of 25 judged queries are of this run."
+    assert "15 of 40 queries have no judgement" in found.notes[1]
 
 
 def test_grades_and_trec_judgements(tmp_path: Path) -> None:
@@ -190,6 +191,31 @@ def test_promises_stand_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str
     plain = str(write_random(tmp_path / "plain", rows))
     assert command(["evaluate", plain, "--judgements", qrels]) == 0
     assert "promised" not in capsys.readouterr().out
+
+
+BROKEN = {
+    "BEIR": ("hidden.tsv", "query-id\tcorpus-id\tscore\nq1\tp1\t1\nq2\tp2\n", "1 wrong number of columns"),
+    "TREC": ("hidden.txt", "q1 0 p1 1\nq2 0 p2 high\n", "1 grade is not a number"),
+    "JSON lines": ("hidden.jsonl", '{"qid": "q1", "pid": "p1"}\n{"qid": null, "pid": "p2"}\n', "1 missing id"),
+    "CSV": ("hidden.csv", "query_id,doc_id,rel\nq1,p1,1\nq2,p2,\n", "1 grade is not a number"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "reason"), BROKEN.values(), ids=BROKEN)
+def test_broken_judgements_are_named(name: str, content: str, reason: str, tmp_path: Path) -> None:
+    run = write_random(tmp_path / "run", random_rows()[0])
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=rf"judgements .*{name}: 1 of 2 rows can't be used \({reason}; the first is "):
+        evaluate(str(run), EvaluateOptions(judgements=[str(tmp_path / name)]))
+
+
+def test_a_few_broken_judgements_and_those_of_other_queries_are_said(tmp_path: Path) -> None:
+    run = write_random(tmp_path / "run", random_rows()[0])
+    rows = "".join(f"x{number} 0 p1 1\n" for number in range(2000))
+    (tmp_path / "hidden.qrels").write_text(f"q1 0 p1 1\n{rows}q2 0 p2 high\n")
+    said = evaluate(str(run), EvaluateOptions(judgements=[str(tmp_path / "hidden.qrels")])).notes
+    assert "1 of 2,002 rows can't be used (1 grade is not a number; the first is " in said[0]
+    assert said[1] == "1 of 2,001 judged queries are of this run."
 
 
 def test_wrong_runs_and_judgements(tmp_path: Path) -> None:
