@@ -6,9 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hardneg.api import Run, Snapshot, audit, latest, load_candidates, mine, refresh
+    from hardneg.api import Run, audit, load_candidates, mine
     from hardneg.compat.drop_in import mine_hard_negatives
     from hardneg.pipelines.commands.store import Store
+    from hardneg.snapshots import Snapshot, latest, refresh
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,7 +27,8 @@ __all__ = [
 
 # Imported when first asked for: most of them load Beam and torch.
 _MODULES = {
-    **dict.fromkeys(("Run", "Snapshot", "audit", "latest", "load_candidates", "mine", "refresh"), "hardneg.api"),
+    **dict.fromkeys(("Run", "audit", "load_candidates", "mine"), "hardneg.api"),
+    **dict.fromkeys(("Snapshot", "latest", "refresh"), "hardneg.snapshots"),
     "Store": "hardneg.pipelines.commands.store",
     "mine_hard_negatives": "hardneg.compat.drop_in",
 }

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hardneg.api import Snapshot, latest, refresh
 from hardneg.batches import NoFalseNegatives
 from hardneg.errors import GateError, OptionError, RunError
+from hardneg.snapshots import Snapshot, latest, refresh
 
 if TYPE_CHECKING:
     from datasets import IterableDataset

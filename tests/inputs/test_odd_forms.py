@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from input_cases import ids, message, read, read_all, separate, write
 
 from hardneg.errors import InputError
+from hardneg.live import files_of
 from hardneg.transforms.core.hashing import text_keys
 from hardneg.transforms.core.text import text_id
 from hardneg.transforms.inputs.columns import parts_of
@@ -231,3 +234,31 @@ def test_an_object_of_lists_in_parquet(tmp_path: Path) -> None:
     assert ids(pairs_of(write(tmp_path / "x.jsonl", lines([odd])))["rejected"], "reason") == [
         "wrong type for column positive_passages"
     ]
+
+
+# ---------------- live tables
+
+LIVE: dict[str, Any] = {
+    "rows": [{"query": "a", "positive": "b", "label": True}, {"query": "a", "positive": "c", "label": False}],
+    "rows of pandas": pd.DataFrame({"query": ["a", "a"], "positive": ["b", "c"], "label": [1, 0]}).to_dict("records"),
+    "columns": {"sentence1": ["a", "a"], "sentence2": ["b", "c"], "score": ["1", "0"]},
+    "a frame": pd.DataFrame({"question": ["a", "a"], "answer": ["b", "c"], "relevance": [1.0, 0.0]}),
+    "a stream": ({"anchor": "a", "positive": text, "grade": np.int64(text == "b")} for text in "bc"),
+}
+
+
+@pytest.mark.parametrize("table", LIVE.values(), ids=LIVE)
+def test_labels_of_live_tables(table: Any, tmp_path: Path) -> None:
+    [path] = files_of(table, "pairs", str(tmp_path))
+    assert ids(pairs_of(path)["qrels"], "passage_id", "grade") == [(text_id("b"), 1.0), (text_id("c"), 0.0)]
+
+
+@pytest.mark.parametrize("positive", [None, float("nan"), []])
+@pytest.mark.parametrize("form", [list, iter, pd.DataFrame])
+def test_a_live_query_without_a_positive(positive: Any, form: Any, tmp_path: Path) -> None:
+    other = ["b"] if positive == [] else "b"
+    rows = [{"query": "a", "positive": positive}, {"query": "z", "positive": other}]
+    [path] = files_of(form(rows), "pairs", str(tmp_path))
+    found = pairs_of(path)
+    assert not found["rejected"]
+    assert ids(found["queries"], "text") == ["a", "z"]
