@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import BaseOperator, Variable
@@ -30,6 +31,14 @@ COMMON: Settings = {
     "store": "",
     "env": {},
     "notify": [],
+}
+# How a DAG that refreshes every night is scheduled: one night after the other, and none that was missed.
+NIGHTLY: dict[str, Any] = {
+    "schedule": "15 2 * * *",
+    "start_date": datetime(2026, 1, 1),
+    "catchup": False,
+    "max_active_runs": 1,
+    "tags": ["hardneg"],
 }
 
 

@@ -8,11 +8,19 @@ environment.
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG
-from hardneg_commands import COMMON, HardnegOperator, NotifyOperator, Settings, audit_arguments, publish_arguments
+from hardneg_commands import (
+    COMMON,
+    NIGHTLY,
+    HardnegOperator,
+    NotifyOperator,
+    Settings,
+    audit_arguments,
+    publish_arguments,
+)
 
 DAG_ID = "hardneg_refresh"
 SETTINGS: Settings = {
@@ -36,11 +44,7 @@ with DAG(
     DAG_ID,
     description="Mine again what changed; publish what is sound",
     doc_md=__doc__,
-    schedule="15 2 * * *",
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    tags=["hardneg"],
+    **NIGHTLY,
     default_args={"retry_delay": BETWEEN_ATTEMPTS},
 ):
     shared: dict[str, Any] = {"variable": DAG_ID, "defaults": SETTINGS}

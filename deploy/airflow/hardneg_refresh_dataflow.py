@@ -8,13 +8,14 @@ workers are, with access to the store.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.google.cloud.operators.dataflow import DataflowStartFlexTemplateOperator
 from airflow.sdk import DAG
 from hardneg_commands import (
     COMMON,
+    NIGHTLY,
     HardnegOperator,
     NotifyOperator,
     Settings,
@@ -44,11 +45,7 @@ with DAG(
     DAG_ID,
     description="Mine again what changed, on Dataflow; publish what is sound",
     doc_md=__doc__,
-    schedule="15 2 * * *",
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    tags=["hardneg"],
+    **NIGHTLY,
     user_defined_macros={"setting": setting},
     default_args={"retry_delay": timedelta(minutes=10)},
 ):

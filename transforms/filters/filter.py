@@ -73,6 +73,8 @@ class Filter(ABC):
         of_labels: whether it treats a candidate by the labelled positives of its query, beyond being unlike them. No
             rate can be estimated from labelled ones then.
         instead_of_target: whether it is one of the thresholds that a target, or another threshold, replaces.
+        always: whether it is asked whatever the options are, of what a run was told pair by pair. That says nothing
+            of a threshold, so it is no part of a judge file's conditions.
     """
 
     reason: ClassVar[str]
@@ -83,6 +85,7 @@ class Filter(ABC):
     written_as: ClassVar[tuple[str, ...]] = ()
     of_labels: ClassVar[bool] = False
     instead_of_target: ClassVar[bool] = False
+    always: ClassVar[bool] = False
 
     @abstractmethod
     def applies(self, candidates: Candidates) -> BoolArray:
@@ -101,16 +104,16 @@ class Filter(ABC):
     def of_options(cls, given: Mapping[str, Any]) -> Self | None:
         """Return the filter that a run's options ask for; None where they ask for none."""
         own = {name: given[name] for name in cls.options if given.get(name) is not None}
-        return cls(**own) if own else None
+        return cls(**own) if own or cls.always else None
 
     def describe(self) -> dict[str, Any]:
         """Return its part of a judge file's conditions: JSON values, by name."""
-        return {name: getattr(self, name) for name in self.options} or {self.reason: True}
+        return {} if self.always else {name: getattr(self, name) for name in self.options} or {self.reason: True}
 
     @classmethod
     def absent(cls) -> dict[str, Any]:
         """Return the same of a run without it."""
-        return dict.fromkeys(cls.options or (cls.reason,))
+        return {} if cls.always else dict.fromkeys(cls.options or (cls.reason,))
 
     @classmethod
     def meaning(cls) -> Meaning:

@@ -10,12 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from hardneg.errors import OptionError, parameter
 from hardneg.transforms.filters.filter import Filter
 from hardneg.transforms.filters.groups import SameGroup
-from hardneg.transforms.filters.held_out import HeldOut
 from hardneg.transforms.filters.margins import AbsoluteMargin, RelativeMargin
-from hardneg.transforms.filters.marked import MarkedRelevant
 from hardneg.transforms.filters.near_duplicates import NearDuplicate
 from hardneg.transforms.filters.ranks import OutsideRanks
 from hardneg.transforms.filters.threshold import AboveMaxSigmoid, BelowMinSigmoid
+from hardneg.transforms.filters.told import HeldOut, MarkedRelevant
 from hardneg.transforms.filters.verdicts import MASKS, OF_JUDGE, OF_POSITIVE, Meaning
 
 BUILT_IN: tuple[type[Filter], ...] = (
