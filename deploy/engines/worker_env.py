@@ -7,6 +7,7 @@ file, so that nothing is installed twice; hardneg itself is installed from its w
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,11 +31,22 @@ def make_environment(folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as wheels:
         quiet = ("--disable-pip-version-check", "--quiet", "--no-deps")
         # With what the environment that runs this has: nothing is fetched.
-        _run(Path(sys.executable), "-m", "pip", "wheel", *quiet, "--no-build-isolation", "-w", wheels, str(ROOT))
+        copy = _copied(Path(wheels) / "sources")
+        _run(Path(sys.executable), "-m", "pip", "wheel", *quiet, "--no-build-isolation", "-w", wheels, str(copy))
         _run(python, "-m", "pip", "install", *quiet, *map(str, Path(wheels).glob("hardneg-*.whl")))
     (packages / "heavy.pth").write_text("\n".join(heavy) + "\n", encoding="utf-8")
     mark.write_text(newest, encoding="utf-8")
     return python
+
+
+def _copied(folder: Path) -> Path:
+    """Copy what the wheel is built from: a build leaves a folder there, of which the next one would take modules."""
+    folder.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("hardneg", "pipelines", "transforms"):
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 def _sources() -> list[Path]:

@@ -61,9 +61,10 @@ def _details(error: Any) -> str:
 
 
 def _last_line(text: str) -> str:
-    """Return what a traceback's text comes to."""
+    """Return what a traceback's text comes to, of Python or of Java."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].rstrip(".:;")[:500] if lines else "no reason is given"
+    told = [line for line in lines if not line.startswith(("at ", "... "))]  # Java's frames come after what they tell
+    return told[-1].removeprefix("Caused by: ").rstrip(".:;")[:500] if told else "no reason is given"
 
 
 @contextmanager

@@ -75,6 +75,8 @@ def test_what_an_engine_says_of_its_end_is_one_sentence() -> None:
         "on from its store."
     )
     assert error.fields == {"endpoint": "flink:8099"}
+    text = "JobException: failed\n\tat a.B.c(B.java:1)\nCaused by: IOException: lost\n\tat d.E\n\t... 3 more"
+    assert "ended the job: IOException: lost; start" in str(failed(text))
     assert "no reason is given" in str(failed(" \n"))
 
 

@@ -134,15 +134,9 @@ def _found(spec: ModelSpec) -> tuple[Path, str]:
 def use_threads(threads: int | None) -> None:
     """Limit torch and numba to this worker's share of the cores, and end it with its run.
 
-    None: the worker of an engine of others, which its environment limits; torch goes by OMP_NUM_THREADS, and so does
-    numba then.
+    None: a worker of an engine of others, where torch goes by OMP_NUM_THREADS; numba's code runs in one thread anyway.
     """
     if not threads:
-        limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-        if limit.isdecimal() and int(limit):
-            import numba
-
-            numba.set_num_threads(min(int(limit), numba.get_num_threads()))
         return
     end_with_the_run()
     import numba
