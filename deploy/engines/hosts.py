@@ -34,7 +34,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def await_port(port: int, seconds: float = 60.0, process: subprocess.Popen | None = None) -> None:
+def await_port(port: int, seconds: float = 300.0, process: subprocess.Popen | None = None) -> None:
     """Return once somebody listens at a port.
 
     Raises:

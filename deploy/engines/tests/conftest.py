@@ -56,7 +56,7 @@ class Command:
         pipe = subprocess.PIPE
         return cls(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
 
-    def end(self, seconds: float = 900.0) -> Done:
+    def end(self, seconds: float = 3000.0) -> Done:
         """Wait for its end."""
         out, said = self.process.communicate(timeout=seconds)
         return Done(self.process.returncode, json.loads(out.splitlines()[-1]), said)

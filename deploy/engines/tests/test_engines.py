@@ -9,6 +9,9 @@ import pytest
 from conftest import Collection, Command, awaited, output_hashes, run
 from engine import Engine
 
+# Each starts hardneg and its workers' processes anew: a minute of a core.
+pytestmark = pytest.mark.timeout(1800)
+
 
 def test_workers_have_the_wheel_alone(engine: Engine) -> None:
     for host in engine.hosts:
