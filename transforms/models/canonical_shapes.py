@@ -48,10 +48,10 @@ class ShapeTable:
         return [self.tokens, self.most_rows, self.rows_step, [list(step) for step in self.length_steps]]
 
 
-# On a processor 512 tokens a batch are enough (measured with 12 layers of width 384 in float32, lengths 16 to 400:
-# within the noise of 8,192), so few rows are filled up; short texts are padded least, as padding is most of them. A
-# GPU needs many tokens a call to be busy.
-CPU_SHAPES = ShapeTable(tokens=512, most_rows=16, rows_step=4, length_steps=((32, 4), (128, 8), (512, 16)))
+# On a processor 256 tokens a batch are enough (measured with 12 layers of width 384 in float32, one thread, lengths 16
+# to 400: within the noise of 8,192), so few rows are filled up; short texts are padded least, as padding is most of
+# them. A GPU needs many tokens a call to be busy.
+CPU_SHAPES = ShapeTable(tokens=256, most_rows=8, rows_step=4, length_steps=((32, 4), (128, 8), (512, 16)))
 GPU_SHAPES = ShapeTable(tokens=16384, most_rows=128)
 
 

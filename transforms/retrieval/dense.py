@@ -58,29 +58,71 @@ def search_dense(queries: np.ndarray, passages: np.ndarray, k: int) -> tuple[np.
 
 
 def _preselect(queries: np.ndarray, passages: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return every pair whose exact similarity can be among its query's top k.
+    """Return every pair whose exact similarity can be among its query's top k, by query.
 
     A float32 dot product of unit vectors is off by at most about d * 2**-24, whatever its summation order, and
     rounding the exact similarity and the norms adds a little; all within twice that of the k-th best are kept.
     """
-    slack = np.float32(2 * (queries.shape[1] + 4) * 2.0**-24)
-    floor = np.full(len(queries), -np.inf, dtype=np.float32)  # k-th best so far, less the slack
-    kept_rows: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(queries)
-    kept_scores: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(queries)
+    kept = _Kept(len(queries), k, np.float32(2 * (queries.shape[1] + 4) * 2.0**-24))
     for start in range(0, len(passages), _CHUNK):
         product = queries @ np.asarray(passages[start : start + _CHUNK]).T
-        hits = product >= floor[:, None]
-        for query in np.flatnonzero(hits.any(1)):
-            rows = np.flatnonzero(hits[query])
-            scores = np.concatenate([kept_scores[query], product[query, rows]])
-            rows = np.concatenate([kept_rows[query], rows + start])
-            if len(scores) > k:
-                floor[query] = np.partition(scores, len(scores) - k)[len(scores) - k] - slack
-                keep = scores >= floor[query]
-                rows, scores = rows[keep], scores[keep]
-            kept_rows[query], kept_scores[query] = rows, scores
-    counts = [len(rows) for rows in kept_rows]
-    return np.repeat(np.arange(len(queries)), counts), np.concatenate(kept_rows)
+        if not start and product.shape[1] > k:
+            kept.raise_floor(product)  # or else all of the first chunk would be kept
+        flat = np.flatnonzero(product >= kept.floor[:, None])  # faster than nonzero of two dimensions
+        found, rows = np.divmod(flat, product.shape[1])
+        kept.put(found, rows + start, product.ravel()[flat])
+    return kept.pairs()
+
+
+class _Kept:
+    """What may be among each query's best so far: the k best, and all that is within the slack of the k-th.
+
+    Attributes:
+        floor: float32 (queries,); what scores below is out.
+    """
+
+    def __init__(self, queries: int, k: int, slack: np.float32) -> None:
+        self.floor = np.full(queries, -np.inf, dtype=np.float32)
+        self._k, self._slack = k, slack
+        self._many = 2 * k  # of a query; then it is cut to its best
+        self._counts = np.zeros(queries, dtype=np.int64)
+        self._scores = np.full((queries, self._many), -np.inf, dtype=np.float32)
+        self._rows = np.zeros((queries, self._many), dtype=np.int64)
+
+    def raise_floor(self, scores: np.ndarray) -> None:
+        """Raise the floor to the k-th best of some scores, shape (queries, at least k), less the slack."""
+        kth = np.partition(scores, scores.shape[1] - self._k, axis=1)[:, scores.shape[1] - self._k]
+        self.floor = np.maximum(self.floor, kth - self._slack)
+
+    def put(self, query: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> None:
+        """Keep some pairs, sorted by query."""
+        counts = self._counts + np.bincount(query, minlength=len(self._counts))
+        short = int(counts.max(initial=0)) - self._scores.shape[1]
+        if short > 0:
+            self._scores = np.pad(self._scores, ((0, 0), (0, short)), constant_values=-np.inf)
+            self._rows = np.pad(self._rows, ((0, 0), (0, short)))
+        place = self._counts[query] + np.arange(len(query)) - np.searchsorted(query, query)
+        self._scores[query, place], self._rows[query, place] = scores, rows
+        self._counts = counts
+        if counts.max(initial=0) > self._many:
+            self._prune()
+
+    def _prune(self) -> None:
+        self.raise_floor(self._scores)
+        query, place = np.nonzero((self._scores >= self.floor[:, None]) & np.isfinite(self._scores))
+        rows, scores = self._rows[query, place], self._scores[query, place]
+        self._counts = np.zeros_like(self._counts)
+        self._many = max(self._many, 2 * int(np.bincount(query).max(initial=0)))  # where that many are as good
+        self._scores = np.full((len(self._counts), self._many), -np.inf, dtype=np.float32)
+        self._rows = np.zeros(self._scores.shape, dtype=np.int64)
+        self.put(query, rows, scores)
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return query rows and passage rows of all that is kept, by query."""
+        if (self._counts > self._k).any():
+            self._prune()
+        query, place = np.nonzero(np.arange(self._scores.shape[1]) < self._counts[:, None])
+        return query, self._rows[query, place]
 
 
 def _first_of_each(query_rows: np.ndarray, passage_rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""How fast is exact dense search, beside faiss?"""
