@@ -8,6 +8,7 @@
 # make prism     build Beam's Prism with Go, for test-engines: five minutes of a core
 # make test-flink    set up, then try a Flink cluster, and run hardneg on it where Maven gives Beam's job server
 # make flink-up, make flink-down  a Flink cluster of one JobManager and two TaskManagers
+# make bench DATA=FOLDER WORK=FOLDER [QUICK=--quick]  set up, then measure the claims of speed beside the peers
 # make lint      set up, then check style, types and which room imports from which
 # make venv      only set up: a virtual environment in .venv
 # make clean     remove builds, caches and the demo; the virtual environment stays
@@ -23,7 +24,7 @@ DATAFLOW_STAMP := $(DATAFLOW)/.installed
 ENGINES := .venv-engines
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-long test-airflow test-dataflow test-engines prism test-flink flink-up flink-down lint clean
+.PHONY: help venv demo bench test test-all test-long test-airflow test-dataflow test-engines prism test-flink flink-up flink-down lint clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -92,6 +93,9 @@ flink-up: $(STAMP)
 
 flink-down:
 	$(BIN)/python deploy/flink/flink_cluster.py down $(ENGINES)
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks --data $(DATA) --work $(WORK) $(QUICK)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
