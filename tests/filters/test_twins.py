@@ -7,9 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_made import LOGIT, SOURCES, Case, by_pair
+from hypothesis import given
+from hypothesis import strategies as st
+from profiles import examples
 
+from hardneg.transforms.filters.bare_texts import bare_units, repeats
 from hardneg.transforms.filters.policy import Policy, Rules
 from hardneg.transforms.filters.screening import screen
+from hardneg.transforms.filters.twins import may_stand_in
 
 PLAIN = Policy(negatives=9, order="fused")
 SWIFTS = "Swifts sleep in the air and land only to breed."
@@ -77,3 +82,25 @@ def test_positives_that_are_one_text_do_not_count() -> None:
     ids = block.candidates["passage_id"].to_pylist()
     assert [ids[row] for row in np.flatnonzero(screened.countable)] == ["third"]
     assert screened.positive.all()
+
+
+WORDS = st.sampled_from(
+    ["Rain", "rain", "1,000", "1000", "C#", "20%", "-5", "it's", "&amp;", "&", "$", "ÄRGER", "雨", "a.b"]
+)
+SENTENCES = st.lists(WORDS, max_size=8).map(" ".join)
+
+
+@examples(300)
+@given(SENTENCES, SENTENCES, SENTENCES)
+def test_what_stands_in_a_text_is_always_looked_at(part: str, before: str, after: str) -> None:
+    """The quick look may only spare comparisons that would find nothing."""
+    whole = f"{before}, {part}! {after}"
+    assert may_stand_in(part, whole)
+    units, others = bare_units(part), bare_units(after)
+    if repeats(units, others) or repeats(others, units):
+        assert may_stand_in(part, after) or may_stand_in(after, part)
+
+
+def test_most_texts_are_seen_to_say_something_else() -> None:
+    assert not may_stand_in("Rain falls.", "It is raining: the rain came.")
+    assert may_stand_in("Rain falls.", "It is raining: the rain falls again.")

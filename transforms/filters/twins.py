@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 import numpy as np
@@ -11,6 +12,7 @@ from hardneg.transforms.filters.bare_texts import SHORT, Units, bare_units, is_q
 from hardneg.transforms.filters.filter import Candidates
 
 _SHORT_TEXT = 20 * SHORT  # characters; a longer text has more units than ``SHORT``
+_LETTERS = re.compile("[a-z]+")
 
 
 class _Texts:
@@ -37,6 +39,17 @@ class _Texts:
         return all(word in lower for word in self._words[part])
 
 
+def may_stand_in(part: str, whole: str) -> bool:
+    """Return whether the units of one text may stand in another's; seen quickly, and True where it can't be seen.
+
+    A run of letters is part of a unit, and what stands in another text has all of its units there.
+    """
+    if not (part.isascii() and whole.isascii()) or "&" in part or "&" in whole:
+        return True
+    lower = whole.lower()
+    return all(match[0] in lower for match in _LETTERS.finditer(part.lower()))
+
+
 def repeat_positives(candidates: Candidates, rows: IntArray, known: BoolArray) -> BoolArray:
     """Return which rows say what a known passage of their query says (``bare_texts.repeats``): bool (n,).
 
@@ -58,9 +71,15 @@ def repeat_positives(candidates: Candidates, rows: IntArray, known: BoolArray) -
         found[row] = any(
             repeats(texts.units(text), texts.units(positive), texts.units(queries[number]))
             for place, positive in of_query[number]
-            if place != row and (len(text) < _SHORT_TEXT or texts.may_hold(text, positive))
+            if place != row and _worth_a_look(texts, text, positive)
         )
     return found
+
+
+def _worth_a_look(texts: _Texts, text: str, positive: str) -> bool:
+    if len(text) < _SHORT_TEXT:
+        return may_stand_in(text, positive) or may_stand_in(positive, text)
+    return texts.may_hold(text, positive)
 
 
 def repeat_query(candidates: Candidates, rows: IntArray) -> BoolArray:
