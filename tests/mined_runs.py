@@ -12,11 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset
 from filelock import FileLock
+from profiles import PROFILE
 
 # Beam and torch are loaded by the tests that mine, not by every one.
 
-# One runner everywhere, named, with Beam's type checks of every element.
-ONE_WORKER = ["--runner", "FnApiRunner", "--runtime_type_check"]
+# One runner everywhere, named, with Beam's type checks of every element: an eighth of a run's time, so that of the
+# fast runs only those that ask for it have them.
+CHECKED = ["--runner", "FnApiRunner", "--runtime_type_check"]
+ONE_WORKER = CHECKED if PROFILE != "fast" else ["--runner", "FnApiRunner"]
 TWO_WORKERS = ["--runner", "FnApiRunner", "--direct_num_workers", "2"]
 # A small run of the first queries, for tests that look at what any run has.
 FEW_QUERIES: dict[str, Any] = {

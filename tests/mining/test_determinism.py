@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mined_runs import ONE_WORKER, TWO_WORKERS, Mine, Run
+from mined_runs import CHECKED, TWO_WORKERS, Mine, Run
 
 from hardneg.errors import HardnegError
 from hardneg.pipelines.options.files import options_of_run
@@ -64,7 +64,7 @@ def calibrated(animals: Path, mined: Mine) -> Run:
 @pytest.mark.parametrize(
     ("beam_args", "options"),
     [
-        (ONE_WORKER, {"segments": 4, "block_size": 5, "texts_travel": True}),
+        (CHECKED, {"segments": 4, "block_size": 5, "texts_travel": True}),
         pytest.param(TWO_WORKERS, {"segments": 3, "block_size": 4}, marks=pytest.mark.slow),
     ],
     ids=["cut", "two workers"],

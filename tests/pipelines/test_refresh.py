@@ -51,13 +51,13 @@ def changed_by(seed: int, nights: int, folder: Path) -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "last"), [(0, 2), *(pytest.param(n, 3, marks=pytest.mark.slow) for n in range(3))])
 def test_a_refresh_gives_what_mining_from_nothing_gives(
-    seed: int, nightly: Refresh, mine: Mine, tmp_path: Path
+    seed: int, last: int, nightly: Refresh, mine: Mine, tmp_path: Path
 ) -> None:
     """Over additions, edits and deletions of passages, queries and judgements, by one judge; then with a new one."""
     store = tmp_path / "store"
-    nights = changed_by(seed, 3, tmp_path)
+    nights = changed_by(seed, last, tmp_path)
     judge = None
     for number, night in enumerate(nights):
         done = nightly(night, date=f"2026-11-{number + 1:02}", gate=["max-drift=off", "max-drop=off"])
@@ -71,8 +71,8 @@ def test_a_refresh_gives_what_mining_from_nothing_gives(
         assert (snapshot / "judge.json").read_bytes() == (fresh.folder / "judge.json").read_bytes()
         assert (snapshot / "report.html").exists()
         judge = judge or str(snapshot / "judge.json")
-    diff = json.loads((store / "snapshots" / "2026-11-03" / "diff.json").read_text())
-    rows = [FinishedRun.open(str(store / "snapshots" / f"2026-11-0{n}")).manifest["shards"] for n in (2, 3)]
+    diff = json.loads((store / "snapshots" / f"2026-11-0{last}" / "diff.json").read_text())
+    rows = [FinishedRun.open(str(store / "snapshots" / f"2026-11-0{n}")).manifest["shards"] for n in (last - 1, last)]
     counted = [sum(shard["rows"] for shard in shards if shard["name"].startswith("triplets/")) for shards in rows]
     assert [diff["triplets"]["before"], diff["triplets"]["now"]] == counted == diff["figures"]["triplets"]
     assert diff["changed"] == ["the inputs"]
@@ -192,8 +192,9 @@ def kill_at_moments(moments: int, seed: int, tiny_models: TinyModels, tmp_path: 
     assert killed
 
 
-def test_a_kill_at_any_moment_changes_nothing(tiny_models: TinyModels, tmp_path: Path) -> None:
-    kill_at_moments(3, 0, tiny_models, tmp_path)
+@pytest.mark.parametrize("moments", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_kill_at_any_moment_changes_nothing(moments: int, tiny_models: TinyModels, tmp_path: Path) -> None:
+    kill_at_moments(moments, 7, tiny_models, tmp_path)
 
 
 @pytest.mark.long
