@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
+    DebugOptions,
     DirectOptions,
     PipelineOptions,
     SetupOptions,
@@ -50,6 +51,9 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
             direct.direct_running_mode = "multi_processing"
         worker = options.view_as(WorkerOptions)
         worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "CRITICAL"
+    elif _runner(options) != "DataflowRunner":
+        # Or a list of all installed packages, made by pip, goes with every job.
+        options.view_as(DebugOptions).add_experiment("disable_logging_submission_environment")
     options.view_as(SetupOptions).save_main_session = False
     return options
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, StandardOptions
 from apache_beam.transforms.core import CallableWrapperDoFn
 
 from hardneg.errors import HardnegError, InputError, parameter
@@ -94,6 +94,13 @@ def test_options_that_beam_does_not_have(args: list[str]) -> None:
     with pytest.raises(HardnegError) as raised:
         pipeline_options(args)
     assert str(raised.value) == f"Beam has no option {args[0]}; see the options of your runner."
+
+
+@pytest.mark.parametrize(("runner_name", "alone"), [("PortableRunner", True), ("DataflowRunner", None)])
+def test_a_job_server_gets_no_list_of_packages(runner_name: str, alone: bool | None) -> None:
+    """Beam has pip make one for every job."""
+    debug = pipeline_options([f"--runner={runner_name}"]).view_as(DebugOptions)
+    assert debug.lookup_experiment("disable_logging_submission_environment") is alone
 
 
 def traceback_of(error: Exception) -> str:
