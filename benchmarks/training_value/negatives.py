@@ -26,6 +26,7 @@ from hardneg.transforms.store.uses import values_of
 ASKED = 5
 CANDIDATES = 40  # a query and retriever; as many as the peer's cross-encoder scores
 PEER: dict[str, Any] = {"relative_margin": 0.05, "num_negatives": ASKED, "sampling_strategy": "top"}
+LEAKS = (5, 20)  # percent: thresholds that let more through than the default's
 SKIPPED = (10, 30, 100, 300)  # of the oracle's order: the same truth, easier negatives
 
 Mined = dict[str, list[str]]
@@ -49,6 +50,7 @@ class Miners:
     def arms(self) -> list[str]:
         """Return the arms that have negatives and can be mined here: the oracle needs the truth."""
         arms = ["random", "bm25", "dense", "peer", "peer-reranked", "hardneg", "hardneg-relabelled"]
+        arms += [f"hardneg-leak-{percent}" for percent in LEAKS]
         oracle = ["oracle", *(f"oracle-{skipped}" for skipped in SKIPPED)]
         return arms + (oracle if self.task.is_relevant else [])
 
@@ -74,6 +76,8 @@ class Miners:
                 return self._peer_reranked
             case "hardneg" | "hardneg-relabelled":
                 return self._selected(self._candidates)
+            case _ if arm.startswith("hardneg-leak-"):
+                return self._selected(self._again(int(arm.rpartition("-")[2])))
             case _:
                 return self._oracle(int(arm.partition("-")[2] or 0))
 
@@ -115,10 +119,18 @@ class Miners:
                 raise SystemExit(f"mining {self.task.name} ended with code {code}; the same command goes on from there")
         return str(output)
 
+    def _again(self, leak: int) -> list[dict[str, Any]]:
+        """Return what the run's candidates become at a target for the leak rate, in percent."""
+        output = self.work / f"leak-{leak}"
+        if not output.exists():
+            code = hardneg(["mine", "--from", self.run, "--target-leak-rate", str(leak / 100), "--output", str(output)])
+            if code:
+                raise SystemExit(f"mining {self.task.name} again ended with code {code}")
+        return _candidates_of(str(output))
+
     @cached_property
     def _candidates(self) -> list[dict[str, Any]]:
-        columns = ["query_id", "passage_id", "verdict", "reason", "selected", "logit", "rank_dense", "rank_bm25"]
-        return pa.concat_tables(list(FinishedRun.open(self.run).tables("candidates", columns))).to_pylist()
+        return _candidates_of(self.run)
 
     @cached_property
     def _encoder(self) -> StoredEncoder:
@@ -204,3 +216,8 @@ class Miners:
         for query, passage in pairs:
             found[query].append(passage)
         return found
+
+
+def _candidates_of(run: str) -> list[dict[str, Any]]:
+    columns = ["query_id", "passage_id", "verdict", "reason", "selected", "logit", "rank_dense", "rank_bm25"]
+    return pa.concat_tables(list(FinishedRun.open(run).tables("candidates", columns))).to_pylist()

@@ -20,6 +20,8 @@ TITLES = {
     "peer-reranked": "the same with our cross-encoder",
     "hardneg": "**hardneg**",
     "hardneg-relabelled": "hardneg, suspected positives relabelled",
+    "hardneg-leak-5": "hardneg, `--target-leak-rate 0.05`",
+    "hardneg-leak-20": "hardneg, `--target-leak-rate 0.2`",
     "oracle": "oracle: the most similar that are not relevant",
     "oracle-10": "oracle, from its 11th on",
     "oracle-30": "oracle, from its 31st on",
