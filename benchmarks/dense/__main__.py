@@ -16,7 +16,6 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
-import faiss
 import numpy as np
 
 from hardneg.transforms.retrieval.dense import search_dense
@@ -30,6 +29,8 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
+    import faiss
+
     draw = np.random.default_rng(0)
     passages = _unit(draw.standard_normal((given.passages, given.width), dtype=np.float32))
     index = faiss.IndexFlatIP(given.width)

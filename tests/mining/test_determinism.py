@@ -46,7 +46,9 @@ def test_cut(animals: Path, reference: Run, mine: Mine, options: dict[str, Any])
 
 def test_lazy_triplets_are_those_of_full_scoring(animals: Path, reference: Run, mine: Mine) -> None:
     run = mine(input=str(animals), **OPTIONS, score="all", segments=2)
-    assert run.hashes("triplets") == reference.hashes("triplets")
+    # In another order: a run that scored more knows of more texts that a row's batch has to avoid.
+    key = [("anchor", "ascending"), ("positive", "ascending"), ("negative", "ascending")]
+    assert run.table("triplets").sort_by(key).equals(reference.table("triplets").sort_by(key))
     assert run.manifest["counts"]["pairs_scored"] > reference.manifest["counts"]["pairs_scored"]
     assert run.manifest["counts"]["verdict_unscored"] == 0
 
