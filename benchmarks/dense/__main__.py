@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import time
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 
+from benchmarks.turns import taking_turns
 from hardneg.transforms.retrieval.dense import search_dense
 
 
@@ -43,8 +42,11 @@ def main() -> None:
         queries = _unit(queries)
         ours = search_dense(queries, passages, given.k)
         same = _shared(number, ours, index.search(queries, given.k)[1])
-        mine, its = _median(
-            given.rounds, partial(search_dense, queries, passages, given.k), partial(index.search, queries, given.k)
+        mine, its = map(
+            statistics.median,
+            taking_turns(
+                given.rounds, partial(search_dense, queries, passages, given.k), partial(index.search, queries, given.k)
+            ),
         )
         print(
             f"{number:6,} queries: hardneg {1000 * mine / number:8.3f} ms a query, faiss {1000 * its / number:8.3f}, "
@@ -61,16 +63,6 @@ def _shared(number: int, ours: tuple[np.ndarray, np.ndarray], theirs: np.ndarray
     found = set(zip(ours[0].tolist(), ours[1].tolist(), strict=True))
     pairs = [(query, int(row)) for query in range(number) for row in theirs[query]]
     return sum(pair in found for pair in pairs) / len(pairs)
-
-
-def _median(rounds: int, *runs: Callable[[], object]) -> list[float]:
-    seconds: list[list[float]] = [[] for _ in runs]
-    for _ in range(rounds):
-        for place, run in enumerate(runs):
-            start = time.perf_counter()
-            run()
-            seconds[place].append(time.perf_counter() - start)
-    return [statistics.median(each) for each in seconds]
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import numpy as np
 from sentence_transformers import CrossEncoder as BareCrossEncoder
 from sentence_transformers import SentenceTransformer
 
+from benchmarks.turns import taking_turns
 from hardneg.transforms.models.backends.torch_backend import DTYPES
 from hardneg.transforms.models.bi_encoder import BiEncoder
 from hardneg.transforms.models.canonical_shapes import ShapeTable, plan_batches
@@ -62,7 +61,12 @@ def pairs(spec: ModelSpec, queries: list[str], passages: list[str], rounds: int)
     """Return pairs a second of hardneg, those of the library's loop, and the padding."""
     ours, bare = CrossEncoder(spec), BareCrossEncoder(str(find_model(spec)), **_loading(spec))
     both = list(zip(queries, passages, strict=True))
-    mine, its = best(rounds, lambda: ours.score(queries, passages), lambda: bare.predict(both, show_progress_bar=False))
+    mine, its = map(
+        min,
+        taking_turns(
+            rounds, lambda: ours.score(queries, passages), lambda: bare.predict(both, show_progress_bar=False)
+        ),
+    )
     ids = ours.tokenizer(queries, passages, truncation=True, max_length=ours.max_length)["input_ids"]
     return _told("pairs", len(both), mine, its, padding(ids, spec.shapes, ours.max_length))
 
@@ -70,7 +74,12 @@ def pairs(spec: ModelSpec, queries: list[str], passages: list[str], rounds: int)
 def embeddings(spec: ModelSpec, texts: list[str], rounds: int) -> str:
     """Return texts a second of hardneg, those of the library's loop, and the padding."""
     ours, bare = BiEncoder(spec), SentenceTransformer(str(find_model(spec)), **_loading(spec))
-    mine, its = best(rounds, lambda: ours.encode(texts, "passage"), lambda: bare.encode(texts, show_progress_bar=False))
+    mine, its = map(
+        min,
+        taking_turns(
+            rounds, lambda: ours.encode(texts, "passage"), lambda: bare.encode(texts, show_progress_bar=False)
+        ),
+    )
     ids = ours.tokenizer(texts, truncation=True, max_length=ours.max_length)["input_ids"]
     return _told("texts", len(texts), mine, its, padding(ids, spec.shapes, ours.max_length))
 
@@ -78,17 +87,6 @@ def embeddings(spec: ModelSpec, texts: list[str], rounds: int) -> str:
 def _loading(spec: ModelSpec) -> dict[str, Any]:
     how = {"dtype": DTYPES[spec.dtype], "use_safetensors": True}
     return {"device": spec.device, "local_files_only": True, "model_kwargs": how}
-
-
-def best(rounds: int, *runs: Callable[[], object]) -> list[float]:
-    """Return the fewest seconds of each, of rounds in which they take turns."""
-    seconds: list[list[float]] = [[] for _ in runs]
-    for _ in range(rounds):
-        for place, run in enumerate(runs):
-            start = time.perf_counter()
-            run()
-            seconds[place].append(time.perf_counter() - start)
-    return [min(each) for each in seconds]
 
 
 def padding(ids: list[list[int]], shapes: ShapeTable, max_length: int) -> float:
