@@ -40,7 +40,7 @@ def option(name: str, field: FieldInfo) -> str:
 
 OPTIONS = {option(name, field): field for name, field in MineConfig.model_fields.items()}
 # The command line's own, which are no part of a run's configuration; and pip's.
-OTHERS = {"--config", "--dry-run", "--help", "--version", "--index-url", "--why", "--json", "--rollback"}
+OTHERS = {"--config", "--dry-run", "--no-wait", "--help", "--version", "--index-url", "--why", "--json", "--rollback"}
 OTHERS |= {
     option(name, field)
     for model in (AuditOptions, EvaluateOptions, ExportOptions, RefreshOptions, ReportOptions, TrainOptions)
